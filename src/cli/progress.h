@@ -1,0 +1,15 @@
+/* How far a download is, on one line of a terminal that is written again and again. One thread. */
+#pragma once
+#include <jansson.h>
+#include <stdbool.h>
+
+struct progress {
+    bool shown;    /* a line stands there */
+    bool terminal; /* standard error is one; else nothing is shown */
+};
+
+struct progress progress_new(void);
+/* What GET downloads says of one model. */
+void progress_show(struct progress *p, const json_t *download);
+/* Take the line away, for what comes next. */
+void progress_clear(struct progress *p);

@@ -1,0 +1,288 @@
+/* Heads of the forward pass: norms, rotation, K and V into their pages, attention over them. */
+#include <string.h>
+
+#include "base/size.h"
+#include "engine/exact.h"
+#include "engine/forward_private.h"
+
+enum {
+    ATTENTION_QUERIES = 60, /* rows x heads of a group that one call shares pages for; tiles of 2 to 6 divide it */
+    PART_ROWS_MIN = 32,     /* a step of less than two of them is one part */
+    GROUP_HEADS_MAX = 16,   /* of many heads that share a KV head several members of the pool take a part each */
+};
+
+struct attention_job {
+    struct forward *f;
+    const struct forward_part *part;
+    const struct weights_layer *layer;
+    uint32_t layer_index; /* within the slice */
+    struct activations *out;
+    uint32_t out_row;  /* of the part's first row */
+    size_t out_column; /* of the first head */
+};
+
+static size_t query_width(const struct forward *f) { return (size_t)f->sizes->queries * f->params->head_dim_k; }
+static size_t key_width(const struct forward *f) { return (size_t)f->sizes->keys * f->params->head_dim_k; }
+static size_t value_width(const struct forward *f) { return (size_t)f->params->kv_heads * f->params->head_dim_v; }
+
+/* The group that begins with a head: all that share its KV head and are the member's, or a part of them. */
+static struct forward_group group_at(const struct share_sizes *sizes, uint32_t head) {
+    uint32_t each = sizes->heads_per_kv, from = sizes->heads.begin, kv_head = (from + head) / each;
+    uint32_t begin = kv_head * each, end = begin + each, last = from + sizes->params.heads;
+    if (begin < from) begin = from;
+    if (end > last) end = last;
+    uint32_t size = end - begin;
+    while (size > GROUP_HEADS_MAX && size % 2 == 0) size /= 2;
+    return (struct forward_group){head, size, kv_head - from / each};
+}
+
+static uint32_t group_size(const struct share_sizes *sizes) {
+    uint32_t most = 0;
+    for (uint32_t head = 0; head < sizes->params.heads; head += group_at(sizes, head).count)
+        if (group_at(sizes, head).count > most) most = group_at(sizes, head).count;
+    return most;
+}
+
+void forward__group_heads(struct forward *f) {
+    f->group_count = 0;
+    f->group_size = group_size(f->sizes);
+    for (uint32_t head = 0; head < f->params->heads; head += f->groups[f->group_count++].count)
+        f->groups[f->group_count] = group_at(f->sizes, head);
+}
+
+static size_t rope_pairs(const struct model_params *p) { return p->rope_dims / 2; }
+
+/* Of groups of so many heads at most. */
+static uint32_t span_rows_max(uint32_t size) {
+    uint32_t rows = ATTENTION_QUERIES / size;
+    return rows > 0 ? rows : 1;
+}
+
+/* ---- scratch memory of a member ---- */
+
+/* What one attention call needs: queries and results side by side, their ranges and sinks, the session's pages. */
+struct attention_scratch {
+    float *q, *out, *sinks;
+    uint32_t *begin, *end;
+    const void **k_pages, **v_pages;
+};
+
+static void carve_attention(struct carver *c, const struct model_params *p, uint32_t size, uint32_t context,
+                            struct attention_scratch *s) {
+    size_t queries = (size_t)span_rows_max(size) * size, pages = context / KERN_PAGE + 1;
+    s->q = forward__carve(c, queries * p->head_dim_k, sizeof(float));
+    s->out = forward__carve(c, queries * p->head_dim_v, sizeof(float));
+    s->sinks = forward__carve(c, queries, sizeof(float));
+    s->begin = forward__carve(c, queries, sizeof(uint32_t));
+    s->end = forward__carve(c, queries, sizeof(uint32_t));
+    s->k_pages = forward__carve(c, pages, sizeof(void *));
+    s->v_pages = forward__carve(c, pages, sizeof(void *));
+}
+
+uint64_t forward__attention_bytes(const struct share_sizes *sizes, uint32_t context) {
+    struct carver c = {0};
+    carve_attention(&c, &sizes->params, group_size(sizes), context, &(struct attention_scratch){0});
+    return c.used;
+}
+
+static struct attention_scratch attention_scratch(const struct forward *f, unsigned member) {
+    struct carver c = {.base = (uintptr_t)(f->member_scratch + member * f->member_scratch_bytes)};
+    struct attention_scratch s;
+    carve_attention(&c, f->params, f->group_size, f->pages->shape.context, &s);
+    return s;
+}
+
+/* ---- rows: from products to queries, and keys and values in their pages ---- */
+
+/* Over the channels of each head, with weights of its own or of all heads, or over all heads together. */
+static void norm_heads(const struct forward *f, const struct model_tensor *shape, const float *weight, float *x,
+                       uint32_t heads) {
+    if (!weight) return;
+    for (size_t at = 0, width = shape->cols; at < (size_t)heads * f->params->head_dim_k; at += width) {
+        struct norm norm = {weight + (shape->rows > 1 ? at : 0), NULL};
+        forward__normalize(f, norm, x + at, width, x + at);
+    }
+}
+
+static void rotate_heads(const struct forward *f, const struct forward_rope *rope, size_t row, float *x,
+                         uint32_t heads) {
+    size_t pairs = rope_pairs(f->params);
+    for (uint32_t head = 0; head < heads; head++)
+        f->kern->rope(x + (size_t)head * f->params->head_dim_k, rope->cos + row * pairs, rope->sin + row * pairs, pairs,
+                      f->params->pairing == MODEL_ROPE_HALVES);
+}
+
+/* Far behind the original context queries grow, so that attention stays as sharp. */
+static void sharpen(const struct forward *f, uint32_t position, float *q) {
+    const struct model_params *p = f->params;
+    if (p->temperature_scale == 0.0f || position < p->original_context) return;
+    double lengths = position / p->original_context; /* whole ones */
+    f->kern->scale(q, (float)(1.0 + p->temperature_scale * exact_log(1.0 + lengths)), query_width(f));
+}
+
+void forward__store(const struct forward *f, uint32_t layer, const struct step_row *r, const float *k, const float *v) {
+    const struct model_params *p = f->params;
+    enum kern_kv kv = f->pages->shape.kv;
+    uint32_t index = r->position / KERN_PAGE, at = r->position % KERN_PAGE;
+    for (uint32_t head = 0; head < p->kv_heads; head++) {
+        f->kern->store_k[kv](pages_k(f->pages, layer, head, r->session, index), at, k + (size_t)head * p->head_dim_k,
+                             p->head_dim_k);
+        f->kern->store_v[kv](pages_v(f->pages, layer, head, r->session, index), at, v + (size_t)head * p->head_dim_v,
+                             p->head_dim_v);
+    }
+}
+
+static void finish_qkv_task(void *context, unsigned member, size_t begin, size_t end) {
+    const struct attention_job *job = context;
+    const struct forward *f = job->f;
+    const struct model_params *p = f->params;
+    const struct share_sizes *sizes = f->sizes;
+    const struct weights_layer *l = job->layer;
+    const struct forward_rope *rope = &f->rope[l->is->window > 0];
+    for (size_t row = begin; row < end; row++) {
+        float *q = f->q + row * query_width(f), *k = f->k + row * key_width(f), *v = f->v + row * value_width(f);
+        if (l->attn_q_bias) f->kern->add(q, l->attn_q_bias, query_width(f));
+        if (l->attn_k_bias) f->kern->add(k, l->attn_k_bias, key_width(f));
+        if (l->attn_v_bias) f->kern->add(v, l->attn_v_bias, value_width(f));
+        norm_heads(f, &l->is->attn_q_norm, l->attn_q_norm, q, sizes->queries);
+        norm_heads(f, &l->is->attn_k_norm, l->attn_k_norm, k, sizes->keys);
+        if (l->is->rotates) {
+            rotate_heads(f, rope, job->part->first + row, q, sizes->queries);
+            rotate_heads(f, rope, job->part->first + row, k, sizes->keys);
+        }
+        sharpen(f, job->part->rows[row].position, q);
+        k += (size_t)sizes->key_from * p->head_dim_k;
+        forward__store(f, job->layer_index, &job->part->rows[row], k, v);
+    }
+}
+
+/* ---- attention ---- */
+
+/* Those that rows at these positions see. */
+static void find_pages(const struct attention_job *job, uint32_t head, uint32_t session, uint32_t position_min,
+                       uint32_t position_max, struct attention_scratch *s) {
+    uint32_t first = pages_first_seen(job->layer->is->window, position_min);
+    for (uint32_t index = first; index <= position_max / KERN_PAGE; index++) {
+        s->k_pages[index] = pages_k(job->f->pages, job->layer_index, head, session, index);
+        s->v_pages[index] = pages_v(job->f->pages, job->layer_index, head, session, index);
+    }
+}
+
+static uint32_t first_visible(uint32_t position, uint32_t window) {
+    return window > 0 && position >= window ? position - window + 1 : 0;
+}
+
+/* The queries of a row's group of heads, and what they see. */
+static void gather_row(const struct attention_job *job, uint32_t row, const struct forward_group *group, size_t at,
+                       struct attention_scratch *s) {
+    const struct forward *f = job->f;
+    size_t dim = f->params->head_dim_k, head = f->sizes->query_from + group->head;
+    uint32_t position = job->part->rows[row].position;
+    memcpy(s->q + at * dim, f->q + row * query_width(f) + head * dim, group->count * dim * sizeof(float));
+    for (size_t i = 0; i < group->count; i++) {
+        s->begin[at + i] = first_visible(position, job->layer->is->window);
+        s->end[at + i] = position + 1;
+        if (job->layer->attn_sinks) s->sinks[at + i] = job->layer->attn_sinks[group->head + i];
+    }
+}
+
+/* The queries of a span and one group of heads against their KV head, gathered so that they share its pages. */
+static void attend_span(const struct attention_job *job, const struct forward_span *span,
+                        const struct forward_group *group, struct attention_scratch *s) {
+    const struct forward *f = job->f;
+    const struct model_params *p = f->params;
+    const struct step_row *rows = job->part->rows + span->row_begin;
+    size_t width = group->count * p->head_dim_v;
+    uint32_t position_min = UINT32_MAX, position_max = 0;
+    for (uint32_t i = 0; i < span->row_count; i++) {
+        gather_row(job, span->row_begin + i, group, i * group->count, s);
+        if (rows[i].position < position_min) position_min = rows[i].position;
+        if (rows[i].position > position_max) position_max = rows[i].position;
+    }
+    find_pages(job, group->kv_head, rows->session, position_min, position_max, s);
+    struct kern_attention a = {.k_pages = s->k_pages,
+                               .v_pages = s->v_pages,
+                               .head_dim_k = p->head_dim_k,
+                               .head_dim_v = p->head_dim_v,
+                               .scale = f->attention_scale,
+                               .softcap = p->attention_softcap};
+    f->kern->attention[f->pages->shape.kv](&a, s->q, p->head_dim_k, span->row_count * group->count, s->begin, s->end,
+                                           job->layer->attn_sinks ? s->sinks : NULL, s->out, p->head_dim_v);
+    float *out = job->out->f32 + job->out_column + group->head * p->head_dim_v;
+    uint32_t row = job->out_row + span->row_begin;
+    for (uint32_t i = 0; i < span->row_count; i++)
+        memcpy(out + (row + i) * job->out->f32_stride, s->out + i * width, width * sizeof(float));
+}
+
+static void attention_task(void *context, unsigned member, size_t begin, size_t end) {
+    const struct attention_job *job = context;
+    const struct forward *f = job->f;
+    struct attention_scratch scratch = attention_scratch(f, member);
+    for (size_t i = begin; i < end; i++)
+        attend_span(job, &job->part->spans[i / f->group_count], &f->groups[i % f->group_count], &scratch);
+}
+
+void forward__attend_heads(struct forward *f, const struct forward_part *part, uint32_t index, struct activations *out,
+                           uint32_t out_row, size_t out_column) {
+    struct attention_job job = {f, part, &f->weights->layers[index], index, out, out_row, out_column};
+    pool_run(f->pool, (size_t)part->span_count * f->group_count, 1, attention_task, &job);
+}
+
+void forward__attend(struct forward *f, const struct forward_part *part, uint32_t index) {
+    struct attention_job job = {.f = f, .part = part, .layer = &f->weights->layers[index], .layer_index = index};
+    pool_run(f->pool, part->row_count, 1, finish_qkv_task, &job);
+    size_t column = (size_t)f->sizes->heads.begin * f->params->head_dim_v;
+    forward__attend_heads(f, part, index, &f->attended, part->first, column);
+}
+
+/* ---- once a step ---- */
+
+/* Cut the rows of a part into spans: one session each, at most span_rows_max rows. */
+static void find_spans(const struct forward *f, struct forward_part *part) {
+    for (uint32_t row = 0; row < part->row_count; row++) {
+        struct forward_span *last = part->span_count ? &part->spans[part->span_count - 1] : NULL;
+        if (last && last->row_count < span_rows_max(f->group_size) &&
+            part->rows[last->row_begin].session == part->rows[row].session)
+            last->row_count++;
+        else
+            part->spans[part->span_count++] = (struct forward_span){row, 1};
+    }
+}
+
+/* One part; where columns are to travel, two or more, unless there are too few rows for that to be worth it. */
+static void find_parts(struct forward *f, const struct step *step, float *hidden) {
+    uint32_t size = step->row_count;
+    if (f->exchange && size >= 2 * PART_ROWS_MIN) size = (size + 1) / 2;
+    if (f->exchange && size > f->part_rows_max) size = f->part_rows_max;
+    f->part_count = 0;
+    for (uint32_t first = 0; first < step->row_count; first += size) {
+        uint32_t left = step->row_count - first;
+        struct forward_part *part = &f->parts[f->part_count++];
+        *part = (struct forward_part){.rows = step->rows + first,
+                                      .first = first,
+                                      .row_count = left < size ? left : size,
+                                      .hidden = hidden + (size_t)first * f->params->embd,
+                                      .spans = f->spans + first};
+        find_spans(f, part);
+    }
+}
+
+struct turn_job {
+    struct forward *f;
+    const struct step *step;
+};
+
+static void turn_task(void *context, unsigned member, size_t begin, size_t end) {
+    const struct turn_job *job = context;
+    struct forward *f = job->f;
+    size_t pairs = rope_pairs(f->params), kinds = f->params->window > 0 ? 2 : 1;
+    for (size_t row = begin; row < end; row++)
+        for (size_t i = 0; i < kinds; i++)
+            rope_turn(f->rope[i].frequency, pairs, f->rope[i].magnitude, job->step->rows[row].position,
+                      f->rope[i].cos + row * pairs, f->rope[i].sin + row * pairs);
+}
+
+void forward__begin_attention(struct forward *f, const struct step *step, float *hidden) {
+    find_parts(f, step, hidden);
+    pool_run(f->pool, step->row_count, 16, turn_task, &(struct turn_job){f, step});
+}

@@ -1,0 +1,266 @@
+#include "engine/forward_private.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/size.h"
+
+/* ---- sizes and scratch memory ---- */
+
+void *forward__carve(struct carver *c, uint64_t count, size_t item_bytes) {
+    uint64_t at = c->used;
+    c->used = size_round_up(at + count * item_bytes, KERN_ALIGN);
+    return (void *)(c->base + at);
+}
+
+float *forward__carve_rows(struct carver *c, size_t width) {
+    return forward__carve(c, STEP_ROWS_MAX * width, sizeof(float));
+}
+
+void forward__carve_activations(struct carver *c, struct activations *a, size_t width, size_t rows) {
+    a->width = width;
+    a->f32_stride = size_round_up(width, KERN_LANES);
+    a->q_stride = size_round_up(width, KERN_ALIGN);
+    a->f32 = forward__carve(c, rows * a->f32_stride, sizeof(float));
+    a->q = forward__carve(c, rows * a->q_stride, 1);
+    a->scale = forward__carve(c, rows * a->q_stride / KERN_BLOCK, sizeof(float));
+    a->sum16 = forward__carve(c, rows * a->q_stride / 16, sizeof(int32_t));
+    a->input = (struct kern_input){a->f32, a->f32_stride, a->q, a->scale, a->sum16, a->q_stride, NULL};
+}
+
+static uint64_t carve_all(struct forward *f, const struct share_sizes *sizes, const struct share *share,
+                          unsigned threads, uint32_t context, void *base) {
+    struct carver c = {.base = (uintptr_t)base};
+    const struct model_params *p = &sizes->params;
+    size_t pairs = p->rope_dims / 2;
+    forward__carve_activations(&c, &f->normed, p->embd, STEP_ROWS_MAX);
+    forward__carve_activations(&c, &f->attended, sizes->attended, STEP_ROWS_MAX);
+    forward__carve_activations(&c, &f->gated, p->ff, STEP_ROWS_MAX);
+    f->q = forward__carve_rows(&c, (size_t)sizes->queries * p->head_dim_k);
+    f->k = forward__carve_rows(&c, (size_t)sizes->keys * p->head_dim_k);
+    f->v = forward__carve_rows(&c, (size_t)p->kv_heads * p->head_dim_v);
+    f->up = forward__carve_rows(&c, p->ff);
+    f->branch = forward__carve_rows(&c, p->embd);
+    forward__carve_mixture(&c, sizes, &f->mixture);
+    forward__carve_latent(&c, p, &f->latent);
+    forward__carve_gather(&c, sizes, share, f);
+    for (size_t i = 0; i < ARRAY_LEN(f->rope); i++) {
+        f->rope[i].frequency = forward__carve(&c, pairs, sizeof(double));
+        f->rope[i].cos = forward__carve_rows(&c, pairs);
+        f->rope[i].sin = forward__carve_rows(&c, pairs);
+    }
+    f->groups = forward__carve(&c, p->heads, sizeof *f->groups);
+    f->member_scratch_bytes = forward__attention_bytes(sizes, context);
+    f->member_scratch = forward__carve(&c, threads, f->member_scratch_bytes);
+    return c.used;
+}
+
+uint64_t forward_bytes(const struct share_sizes *sizes, const struct share *share, unsigned threads, uint32_t context) {
+    struct forward counted;
+    return carve_all(&counted, sizes, share, threads, context, NULL);
+}
+
+/* LongRoPE has divisors for contexts up to the original one and for longer ones. */
+static const float *rope_divisors(const struct forward *f, uint32_t context) {
+    const struct weights *w = f->weights;
+    if (w->rope_freqs) return w->rope_freqs;
+    return context > f->params->original_context ? w->rope_long : w->rope_short;
+}
+
+int forward_init(struct forward *f, uint32_t context, struct error *error) {
+    const struct model_params *p = f->params;
+    unsigned threads = pool_threads(f->pool);
+    uint64_t bytes = forward_bytes(f->sizes, f->share, threads, context);
+    if (memory_reserve(&f->memory, bytes, false) < 0)
+        return error_set(error, ERR_NOMEM, "cannot reserve %llu MiB of scratch memory",
+                         (unsigned long long)(bytes >> 20));
+    carve_all(f, f->sizes, f->share, threads, context, f->memory.data);
+    forward__group_heads(f);
+    const float *divisors = rope_divisors(f, context);
+    f->attention_scale = rope_attention_scale(p);
+    const struct model_rope *ropes[] = {&p->rope, &p->rope_local};
+    for (size_t i = 0; i < ARRAY_LEN(f->rope); i++) {
+        rope_frequencies(p, ropes[i], divisors, f->rope[i].frequency);
+        f->rope[i].magnitude = rope_magnitude(ropes[i]);
+    }
+    return 0;
+}
+
+void forward_deinit(struct forward *f) { memory_release(&f->memory); }
+
+/* ---- the pass ---- */
+
+static struct norm norm_of(const float *weight, const float *bias) { return (struct norm){weight, bias}; }
+
+static bool any_wants_int8(const struct matrix *const readers[], size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (forward__wants_int8(readers[i])) return true;
+    return false;
+}
+
+/* The stages of a layer, for one part of a step. What a stage leaves in columns of f->attended, f->gated or sums is
+ * complete before the next one begins, for the rows of the part. */
+typedef void layer_stage(struct forward *f, struct forward_part *part, const struct weights_layer *l);
+
+static void attend(struct forward *f, struct forward_part *part, const struct weights_layer *l) {
+    const struct matrix *readers[] = {&l->attn_q,    &l->attn_k,   &l->attn_v, &l->attn_q_a,
+                                      &l->attn_kv_a, &l->ffn_gate, &l->ffn_up};
+    uint32_t rows = part->row_count, index = (uint32_t)(l - f->weights->layers);
+    bool int8 = forward__wants_int8(&l->attn_output) && f->sizes->in_blocks;
+    forward__norm_rows(f, part->hidden, norm_of(l->attn_norm, l->attn_norm_bias), rows,
+                       any_wants_int8(readers, f->params->parallel ? 7 : 5));
+    if (f->params->latent.kv_rank > 0) {
+        forward__attend_latent(f, part, index);
+    } else {
+        struct products qkv = {&f->normed, 0, rows, {{&l->attn_q, f->q}, {&l->attn_k, f->k}, {&l->attn_v, f->v}}};
+        forward__multiply(f, &qkv);
+        forward__attend(f, part, index);
+    }
+    struct forward_columns made = {FORWARD_HEADS, &f->attended, NULL, part->first, rows, 0, int8};
+    if (int8) forward__quantize_rows(f, &f->attended, part->first, rows, forward__own(f, FORWARD_HEADS, 0));
+    forward__made(f, part, &made);
+}
+
+static void add_branch(struct forward *f, struct forward_part *part, struct branch *branch, float *sums) {
+    size_t width = f->params->embd;
+    branch->x_row = part->first;
+    branch->out = sums + part->first * width + f->sizes->hidden.begin;
+    forward__run_branch(f, branch, part->row_count, part->hidden);
+    forward__made_sums(f, part, sums, branch->post_norm);
+}
+
+static void project(struct forward *f, struct forward_part *part, const struct weights_layer *l) {
+    struct branch branch = {&l->attn_output, l->attn_output_bias, l->attn_post_norm, &f->attended};
+    if (forward__wants_int8(&l->attn_output) && !f->sizes->in_blocks)
+        forward__quantize_rows(f, &f->attended, part->first, part->row_count,
+                               (struct range){0, (uint32_t)f->attended.width});
+    add_branch(f, part, &branch, f->params->parallel ? f->other_branch : f->branch);
+}
+
+static void gate(struct forward *f, struct forward_part *part, const struct weights_layer *l) {
+    uint32_t rows = part->row_count, used = f->params->experts.used;
+    bool int8 = any_wants_int8((const struct matrix *[]){&l->ffn_gate, &l->ffn_up, &l->router, &l->shared_gate,
+                                                         &l->expert_gate, &l->expert_up},
+                               6);
+    if (!f->params->parallel) forward__norm_rows(f, part->hidden, norm_of(l->ffn_norm, l->ffn_norm_bias), rows, int8);
+    if (l->router.panels) {
+        forward__mix(f, l, part);
+        forward__made(f, part,
+                      &(struct forward_columns){FORWARD_INSIDE, &f->mixture.gated, NULL, 0, rows * used,
+                                                f->params->experts.ff, forward__wants_int8(&l->expert_down)});
+    } else {
+        forward__gate(f, l, part->first, rows);
+    }
+    if (l->ffn_up.panels)
+        forward__made(f, part,
+                      &(struct forward_columns){FORWARD_INSIDE, &f->gated, NULL, part->first, rows,
+                                                (uint32_t)l->is->ffn_up.rows, forward__wants_int8(&l->ffn_down)});
+}
+
+static void down(struct forward *f, struct forward_part *part, const struct weights_layer *l) {
+    struct branch branch = {&l->ffn_down, l->ffn_down_bias, l->ffn_post_norm, &f->gated};
+    if (!l->router.panels) {
+        add_branch(f, part, &branch, f->branch);
+        return;
+    }
+    forward__unmix(f, l, part);
+    if (!f->exchange) forward__finish_branch(f, l->ffn_post_norm, f->branch, part->row_count, part->hidden);
+    forward__made_sums(f, part, f->branch, l->ffn_post_norm);
+}
+
+/* One stage, or two that need nothing of each other: what the other members made before, then this, then its columns
+ * on their way. While those of one part travel, the next is computed. */
+static int run_stages(struct forward *f, struct forward_part *part, const struct weights_layer *l, layer_stage *stage,
+                      layer_stage *other, struct error *error) {
+    int rc = forward__take(f, part, error);
+    if (rc < 0) return rc;
+    stage(f, part, l);
+    if (other) other(f, part, l);
+    return forward__send(f, part, error);
+}
+
+static int run_all(struct forward *f, const struct weights_layer *l, layer_stage *stage, layer_stage *other,
+                   struct error *error) {
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < f->part_count; i++) rc = run_stages(f, &f->parts[i], l, stage, other, error);
+    return rc;
+}
+
+/* There is one mixture at a time: what its rows have chosen stays until its end. */
+static int run_mixture(struct forward *f, const struct weights_layer *l, struct error *error) {
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < f->part_count; i++) {
+        rc = run_stages(f, &f->parts[i], l, gate, NULL, error);
+        if (rc == 0) rc = run_stages(f, &f->parts[i], l, down, NULL, error);
+    }
+    return rc;
+}
+
+static int run_layer(struct forward *f, const struct weights_layer *l, struct error *error) {
+    bool parallel = f->params->parallel;
+    int rc = run_all(f, l, attend, parallel ? gate : NULL, error);
+    if (rc == 0) rc = run_all(f, l, project, parallel ? down : NULL, error);
+    if (rc < 0 || parallel) return rc;
+    if (l->router.panels) return run_mixture(f, l, error);
+    rc = run_all(f, l, gate, NULL, error);
+    return rc < 0 ? rc : run_all(f, l, down, NULL, error);
+}
+
+static int check_rows(const struct forward *f, const struct step *step, struct error *error) {
+    for (uint32_t i = 0; i < step->row_count; i++) {
+        const struct step_row *row = &step->rows[i], *next = row + 1;
+        bool covered = i + 1 < step->row_count && next->session == row->session && next->position >= row->position;
+        if (covered) continue; /* the next row checks all pages up to a later position */
+        int rc = pages_check(f->pages, row->session, row->position, error);
+        if (rc < 0) return rc;
+    }
+    return 0;
+}
+
+int forward_layers(struct forward *f, const struct step *step, float *hidden, struct error *error) {
+    assert(step->row_count <= STEP_ROWS_MAX);
+    int rc = check_rows(f, step, error);
+    if (rc == 0 && f->exchange && f->share->member == 0)
+        rc = f->exchange->lead(f->exchange->context, step, hidden, error);
+    if (rc < 0) return rc;
+    forward__begin_attention(f, step, hidden);
+    for (uint32_t i = 0; rc == 0 && i < f->pages->shape.layers; i++) rc = run_layer(f, &f->weights->layers[i], error);
+    for (uint32_t i = 0; rc == 0 && i < f->part_count; i++) rc = forward__take(f, &f->parts[i], error);
+    return rc;
+}
+
+int forward_embed(struct forward *f, const struct step *step, float *hidden, struct error *error) {
+    const struct matrix *m = &f->weights->token_embd;
+    for (uint32_t i = 0; i < step->row_count; i++) {
+        uint32_t token = step->rows[i].token;
+        float *row = hidden + (size_t)i * m->cols;
+        if (token >= m->rows)
+            return error_set(error, ERR_INVALID, "token %u is outside the vocabulary of %zu", token, m->rows);
+        kern_row_read(m->type, m->panels, token, m->cols, row);
+        if (f->params->embedding_scale != 1.0f) f->kern->scale(row, f->params->embedding_scale, m->cols);
+    }
+    return 0;
+}
+
+void forward_norm(struct forward *f, const float *hidden, uint32_t count, float *out) {
+    size_t embd = f->params->embd;
+    struct norm norm = norm_of(f->weights->output_norm, f->weights->output_norm_bias);
+    for (uint32_t i = 0; i < count; i++) {
+        forward__norm_rows(f, hidden + i * embd, norm, 1, false);
+        memcpy(out + i * embd, f->normed.f32, embd * sizeof *out);
+    }
+}
+
+void forward_head(struct forward *f, const float *hidden, uint32_t count, float *logits, size_t stride) {
+    const struct weights *w = f->weights;
+    while (count > 0) {
+        uint32_t rows = count < STEP_ROWS_MAX ? count : STEP_ROWS_MAX;
+        forward__norm_rows(f, hidden, norm_of(w->output_norm, w->output_norm_bias), rows,
+                           forward__wants_int8(&w->output));
+        forward__multiply(f, &(struct products){&f->normed, 0, rows, {{&w->output, logits, stride}}});
+        forward__finish_logits(f, rows, logits, stride);
+        hidden += (size_t)rows * f->params->embd;
+        logits += rows * stride;
+        count -= rows;
+    }
+}

@@ -1,0 +1,30 @@
+/* What one pass through the model works on: a micro-batch of rows.
+ *
+ * A row is one position of one session. The coordinator composes steps; every stage of a ring sees the same step. KV is
+ * written by absolute position, so a step may be repeated. Plain data, the composer's memory. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { STEP_ROWS_MAX = 512, STEP_PAGES_MAX = 4096 };
+
+struct step_row {
+    uint32_t session;   /* slot in the coordinator's page table */
+    uint32_t position;  /* absolute; its K and V go there */
+    uint32_t token;     /* input of the embedding; unused after stage 0 */
+    bool want_logits;   /* the last stage returns this row's hidden state */
+};
+
+/* From this step on, page `index` of the session (positions [index * KERN_PAGE, ...)) is page `page` in every layer,
+ * and slot `slot` (PAGES_UNMAPPED: none, nobody looks there) in those with a window. They begin as copies of page
+ * `from` and slot `slot_from`, unless those are themselves. In order, before any row is computed. */
+struct step_page {
+    uint32_t session, index, page, from, slot, slot_from;
+};
+
+struct step {
+    uint64_t number;    /* 1, 2, 3, ... within an epoch */
+    uint32_t row_count, page_count;
+    struct step_row rows[STEP_ROWS_MAX];
+    struct step_page pages[STEP_PAGES_MAX];
+};

@@ -1,0 +1,67 @@
+#include "model/family.h"
+
+#include <string.h>
+
+#include "base/size.h"
+
+#define PAIRS  MODEL_ROPE_PAIRS
+#define HALVES MODEL_ROPE_HALVES
+#define RMS    MODEL_NORM_RMS
+#define LAYER  MODEL_NORM_LAYER
+#define SILU   MODEL_SILU
+#define GELU   MODEL_GELU
+#define NORMED FAMILY_EXPERTS_NORMED
+
+static const struct model_family families[] = {
+    {"llama", PAIRS, RMS, SILU, NORMED},
+    {"mistral3", PAIRS, RMS, SILU},
+    {"qwen2", HALVES, RMS, SILU},
+    {"qwen2moe", HALVES, RMS, SILU},
+    {"qwen3", HALVES, RMS, SILU},
+    {"qwen3moe", HALVES, RMS, SILU, NORMED},
+    {"phi2", HALVES, LAYER, GELU, FAMILY_PARALLEL},
+    {"phi3", HALVES, RMS, SILU},
+    {"gemma", HALVES, RMS, GELU, FAMILY_EMBEDDING_ROOT},
+    {"gemma2", HALVES, RMS, GELU, FAMILY_EMBEDDING_ROOT | FAMILY_SOFTCAPS, .global_every = 2},
+    {"gemma3", HALVES, RMS, GELU, FAMILY_EMBEDDING_ROOT | FAMILY_LOCAL_UNSCALED, .global_every = 6},
+    {"deepseek2", PAIRS, RMS, SILU, FAMILY_LATENT},
+    {"gpt-oss", HALVES, RMS, MODEL_SILU_CLAMPED, FAMILY_SECOND_NORM | FAMILY_EXPERTS_CHOSEN, .global_every = 2},
+    {"granite", PAIRS, RMS, SILU, FAMILY_LOGITS_DIVIDED},
+    {"granitemoe", PAIRS, RMS, SILU, FAMILY_LOGITS_DIVIDED | NORMED},
+    {"olmo2", HALVES, RMS, SILU, FAMILY_LOCAL_UNSCALED, .global_every = 4},
+    {"smollm3", PAIRS, RMS, SILU, .still_every = 4},
+    {"glm4", PAIRS, RMS, SILU},
+    {"cohere2", PAIRS, LAYER, SILU, FAMILY_PARALLEL | FAMILY_GLOBAL_STILL, .global_every = 4},
+    {"starcoder2", HALVES, LAYER, GELU},
+    {"stablelm", HALVES, LAYER, SILU, FAMILY_PARALLEL},
+    {"internlm2", PAIRS, RMS, SILU},
+    {"exaone4", HALVES, RMS, SILU, FAMILY_GLOBAL_STILL, .global_every = 4, .window_layers = 64},
+    {"seed_oss", HALVES, RMS, SILU, FAMILY_SECOND_NORM},
+    {"ernie4_5", PAIRS, RMS, SILU},
+    {"ernie4_5-moe", PAIRS, RMS, SILU, NORMED},
+    {"command-r", PAIRS, LAYER, SILU, FAMILY_PARALLEL},
+    {"olmoe", HALVES, RMS, SILU},
+    {"deepseek", PAIRS, RMS, SILU},
+    {"dots1", HALVES, RMS, SILU},
+    {"exaone", HALVES, RMS, SILU},
+    {"glm4moe", HALVES, RMS, SILU, FAMILY_SECOND_NORM},
+    {"minimax-m2", HALVES, RMS, SILU, NORMED},
+    {"bailingmoe2", HALVES, RMS, SILU},
+    {"qwen2vl", HALVES, RMS, SILU},
+    {"qwen3vl", HALVES, RMS, SILU},
+    {"qwen3vlmoe", HALVES, RMS, SILU, NORMED},
+};
+
+const struct model_family *model_family_find(struct gguf_string architecture) {
+    for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+        const char *name = families[i].architecture;
+        if (strlen(name) == architecture.len && memcmp(name, architecture.data, architecture.len) == 0)
+            return &families[i];
+    }
+    return NULL;
+}
+
+void model_family_list(struct text *out) {
+    for (size_t i = 0; i < ARRAY_LEN(families); i++)
+        text_printf(out, "%s%s", i > 0 ? ", " : "", families[i].architecture);
+}

@@ -1,0 +1,35 @@
+/* The families of models that this program knows, one line each: what the file does not say because the architecture's
+ * name implies it. Pure, static storage. */
+#pragma once
+#include "base/text.h"
+#include "model/gguf.h"
+#include "model/model.h"
+
+enum model_trait {
+    FAMILY_EMBEDDING_ROOT = 1 << 0, /* embeddings are multiplied by the root of their length */
+    FAMILY_PARALLEL = 1 << 1,       /* attention and FFN side by side, if the FFN has no norm of its own */
+    FAMILY_LOGITS_DIVIDED = 1 << 2, /* logit_scale divides */
+    FAMILY_SECOND_NORM = 1 << 3,    /* post_attention_norm is the FFN's input norm */
+    FAMILY_LOCAL_UNSCALED = 1 << 4, /* layers with a window have rotations of their own, which are not scaled */
+    FAMILY_GLOBAL_STILL = 1 << 5,   /* layers that see everything do not rotate */
+    FAMILY_SOFTCAPS = 1 << 6,       /* soft caps of 50 and 30 unless the file says otherwise */
+    FAMILY_EXPERTS_NORMED = 1 << 7, /* weights of the chosen experts sum up to 1 */
+    FAMILY_EXPERTS_CHOSEN = 1 << 8, /* their softmax is over the chosen only */
+    FAMILY_LATENT = 1 << 9,         /* latent attention */
+};
+
+struct model_family {
+    const char *architecture; /* general.architecture */
+    enum model_pairing pairing;
+    enum model_norm norm;
+    enum model_activation activation;
+    unsigned traits;        /* enum model_trait */
+    uint32_t global_every;  /* every nth layer sees everything, the others a window; 0: no windows */
+    uint32_t still_every;   /* every nth layer does not rotate; 0: all do */
+    uint32_t window_layers; /* windows only in models of so many layers; 0: any */
+};
+
+/* NULL for an architecture that is not known. */
+const struct model_family *model_family_find(struct gguf_string architecture);
+/* "llama, qwen2": all of them, for messages. */
+void model_family_list(struct text *out);

@@ -1,0 +1,353 @@
+/* config.json to metadata keys. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/size.h"
+#include "model/hf_private.h"
+
+static const struct hf_family families[] = {
+    {"llama", "llama", HF_TURN},
+    {"mistral", "llama", HF_TURN},
+    {"mixtral", "llama", HF_TURN},
+    {"smollm3", "smollm3", HF_TURN},
+    {"granite", "granite", HF_TURN},
+    {"granitemoe", "granitemoe", HF_TURN},
+    {"qwen2", "qwen2", 0},
+    {"qwen2_moe", "qwen2moe", 0},
+    {"qwen3", "qwen3", 0},
+    {"qwen3_moe", "qwen3moe", 0},
+    {"gemma", "gemma", HF_ADD_ONE | HF_NO_HEAD},
+    {"gemma2", "gemma2", HF_ADD_ONE | HF_POST_ATTENTION | HF_WINDOW | HF_NO_HEAD},
+    {"gemma3", "gemma3", HF_ADD_ONE | HF_POST_ATTENTION | HF_WINDOW},
+    {"gemma3_text", "gemma3", HF_ADD_ONE | HF_POST_ATTENTION | HF_WINDOW},
+    {"phi", "phi2", 0},
+    {"phi3", "phi3", HF_WINDOW | HF_LONG_ROPE},
+    {"olmo2", "olmo2", HF_POST_ATTENTION},
+    {"olmo3", "olmo2", HF_POST_ATTENTION | HF_WINDOW | HF_WINDOW_PATTERN},
+    {"cohere2", "cohere2", HF_WINDOW | HF_NO_HEAD | HF_NO_BIAS},
+    {"starcoder2", "starcoder2", 0},
+    {"stablelm", "stablelm", 0},
+    {"glm4", "glm4", 0},
+    {"exaone4", "exaone4", HF_POST_ATTENTION | HF_WINDOW | HF_WINDOW_PATTERN},
+    {"seed_oss", "seed_oss", HF_POST_ATTENTION},
+    {"ernie4_5", "ernie4_5", 0},
+    {"deepseek_v2", "deepseek2", HF_LATENT},
+    {"deepseek_v3", "deepseek2", HF_LATENT},
+};
+
+enum kind { COUNT, REAL, FLAG };
+
+/* Keys that mean the same in all families; more than one name in the config: "a|b". */
+static const struct {
+    const char *from, *to;
+    enum kind kind;
+} keys[] = {
+    {"num_hidden_layers|n_layer", "block_count", COUNT},
+    {"max_position_embeddings|n_positions|n_ctx", "context_length", COUNT},
+    {"hidden_size|n_embd", "embedding_length", COUNT},
+    {"intermediate_size|n_inner", "feed_forward_length", COUNT},
+    {"num_attention_heads|n_head", "attention.head_count", COUNT},
+    {"rms_norm_eps|norm_eps", "attention.layer_norm_rms_epsilon", REAL},
+    {"layer_norm_eps|layer_norm_epsilon|norm_epsilon", "attention.layer_norm_epsilon", REAL},
+    {"num_local_experts|num_experts|n_routed_experts", "expert_count", COUNT},
+    {"num_experts_per_tok", "expert_used_count", COUNT},
+    {"moe_intermediate_size", "expert_feed_forward_length", COUNT},
+    {"shared_expert_intermediate_size", "expert_shared_feed_forward_length", COUNT},
+    {"n_shared_experts", "expert_shared_count", COUNT},
+    {"n_group", "expert_group_count", COUNT},
+    {"topk_group", "expert_group_used_count", COUNT},
+    {"routed_scaling_factor", "expert_weights_scale", REAL},
+    {"first_k_dense_replace", "leading_dense_block_count", COUNT},
+    {"attn_logit_softcapping", "attn_logit_softcapping", REAL},
+    {"final_logit_softcapping", "final_logit_softcapping", REAL},
+    {"logit_scale|logits_scaling", "logit_scale", REAL},
+    {"embedding_multiplier", "embedding_scale", REAL},
+    {"residual_multiplier", "residual_scale", REAL},
+    {"attention_multiplier", "attention.scale", REAL},
+    {"use_parallel_residual", "use_parallel_residual", FLAG},
+    {"kv_lora_rank", "attention.kv_lora_rank", COUNT},
+    {"q_lora_rank", "attention.q_lora_rank", COUNT},
+};
+
+static const json_t *get(const json_t *object, const char *name, size_t len) {
+    char key[HF_KEY_BYTES];
+    snprintf(key, sizeof key, "%.*s", (int)len, name);
+    const json_t *v = json_object_get(object, key);
+    return json_is_null(v) ? NULL : v;
+}
+
+static const json_t *first_of(const json_t *object, const char *names) {
+    for (size_t len; *names; names += len + (names[len] == '|')) {
+        len = strcspn(names, "|");
+        const json_t *v = get(object, names, len);
+        if (v) return v;
+    }
+    return NULL;
+}
+
+const json_t *hf_get(const struct hf_model *m, const char *names) {
+    const json_t *v = first_of(m->text, names);
+    return v ? v : first_of(m->outer, names);
+}
+
+const char *hf_key(const struct hf_model *m, const char *name, char out[HF_KEY_BYTES]) {
+    snprintf(out, HF_KEY_BYTES, "%s.%s", m->family->architecture, name);
+    return out;
+}
+
+static void write_count(const struct hf_model *m, struct hf_result *out, const char *name, uint32_t value) {
+    char key[HF_KEY_BYTES];
+    gguf_write_u32(&out->writer, hf_key(m, name, key), value);
+}
+
+static void write_real(const struct hf_model *m, struct hf_result *out, const char *name, double value) {
+    char key[HF_KEY_BYTES];
+    gguf_write_f32(&out->writer, hf_key(m, name, key), (float)value);
+}
+
+static void write_str(const struct hf_model *m, struct hf_result *out, const char *name, const char *value) {
+    char key[HF_KEY_BYTES];
+    gguf_write_str(&out->writer, hf_key(m, name, key), value, strlen(value));
+}
+
+/* A whole number from 0 to 2^32 - 1; `otherwise` where the config has none. */
+static int read_count(const struct hf_model *m, const char *names, uint32_t otherwise, uint32_t *out,
+                      struct error *error) {
+    const json_t *v = hf_get(m, names);
+    *out = otherwise;
+    if (!v) return 0;
+    if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > UINT32_MAX)
+        return error_set(error, ERR_INVALID, "config.json: %.*s must be a positive number", (int)strcspn(names, "|"),
+                         names);
+    *out = (uint32_t)json_integer_value(v);
+    return 0;
+}
+
+/* ---- reading ---- */
+
+static const struct hf_family *find_family(const char *model_type) {
+    for (size_t i = 0; model_type && i < ARRAY_LEN(families); i++)
+        if (strcmp(families[i].model_type, model_type) == 0) return &families[i];
+    return NULL;
+}
+
+static int refuse_family(const char *model_type, struct error *error) {
+    struct text known = {0};
+    for (size_t i = 0; i < ARRAY_LEN(families); i++)
+        text_printf(&known, "%s%s", i > 0 ? ", " : "", families[i].model_type);
+    error_set(error, ERR_UNSUPPORTED, "config.json: model_type \"%.40s\" is not supported; supported are: %s",
+              model_type ? model_type : "", text_str(&known));
+    text_deinit(&known);
+    return ERR_UNSUPPORTED;
+}
+
+/* Channels of a head that are rotated. */
+static uint32_t rope_dims(const struct hf_model *m) {
+    const json_t *rope = hf_rope(m), *part = rope ? json_object_get(rope, "partial_rotary_factor") : NULL;
+    if (!part) part = hf_get(m, "partial_rotary_factor|rotary_pct|rope_pct");
+    if (m->family->flags & HF_LATENT) return (uint32_t)json_integer_value(hf_get(m, "qk_rope_head_dim"));
+    double share = json_is_number(part)                           ? json_number_value(part)
+                   : strcmp(m->family->architecture, "glm4") == 0 ? 0.5
+                                                                  : 1;
+    return share > 0 && share <= 1 ? (uint32_t)(share * m->head_dim) : 0;
+}
+
+int hf_read_config(const json_t *config, struct hf_model *m, struct error *error) {
+    const json_t *text = json_object_get(config, "text_config");
+    *m = (struct hf_model){.outer = config, .text = json_is_object(text) ? text : config};
+    if (!json_is_object(config)) return error_set(error, ERR_INVALID, "config.json is not a JSON object");
+    const char *type = json_string_value(json_object_get(m->text, "model_type"));
+    m->family = find_family(type);
+    if (!m->family) m->family = find_family(json_string_value(json_object_get(config, "model_type")));
+    if (!m->family) return refuse_family(type, error);
+    int rc = read_count(m, "num_hidden_layers|n_layer", 0, &m->layers, error);
+    if (rc == 0) rc = read_count(m, "num_attention_heads|n_head", 0, &m->heads, error);
+    if (rc == 0) rc = read_count(m, "num_key_value_heads", m->heads, &m->kv_heads, error);
+    if (rc == 0) rc = read_count(m, "hidden_size|n_embd", 0, &m->embd, error);
+    if (rc == 0) rc = read_count(m, "num_local_experts|num_experts|n_routed_experts", 0, &m->experts, error);
+    if (rc == 0) rc = read_count(m, "vocab_size", 0, &m->vocab, error);
+    if (rc < 0) return rc;
+    if (m->layers == 0 || m->heads == 0 || m->kv_heads == 0 || m->embd == 0)
+        return error_set(error, ERR_INVALID, "config.json does not say how many layers, heads or channels there are");
+    if ((rc = read_count(m, "head_dim", m->embd / m->heads, &m->head_dim, error)) < 0) return rc;
+    m->rope_dims = rope_dims(m);
+    m->tied = (m->family->flags & HF_NO_HEAD) || json_is_true(hf_get(m, "tie_word_embeddings"));
+    return 0;
+}
+
+/* ---- rope ---- */
+
+const json_t *hf_rope(const struct hf_model *m) {
+    const json_t *rope = hf_get(m, "rope_parameters|rope_scaling"), *all = json_object_get(rope, "full_attention");
+    return json_is_object(all) ? all : json_is_object(rope) ? rope : NULL;
+}
+
+static double rope_real(const json_t *rope, const char *names, double otherwise) {
+    const json_t *v = first_of(rope, names);
+    return json_is_number(v) ? json_number_value(v) : otherwise;
+}
+
+/* Divisors of the rotation frequencies (the rule of Llama 3.1's config: long waves are stretched, short ones are not).
+ */
+static int write_llama3(const struct hf_model *m, const json_t *rope, double base, struct hf_result *out,
+                        struct error *error) {
+    double factor = rope_real(rope, "factor", 8), low = rope_real(rope, "low_freq_factor", 1);
+    double high = rope_real(rope, "high_freq_factor", 4);
+    double original = rope_real(rope, "original_max_position_embeddings", 8192);
+    float *values = arena_array(&out->arena, m->rope_dims / 2 + 1, sizeof *values);
+    if (!values) return error_set(error, ERR_NOMEM, "out of memory");
+    for (uint32_t i = 0; i < m->rope_dims / 2; i++) {
+        float frequency = 1.0f / powf((float)base, 2.0f * (float)i / (float)m->rope_dims);
+        double wave = 2 * M_PI / frequency, smooth = (original / wave - low) / (high - low);
+        values[i] = (float)(wave < original / high  ? 1
+                            : wave > original / low ? factor
+                                                    : 1 / ((1 - smooth) / factor + smooth));
+    }
+    return hf_add_values(out, "rope_freqs.weight", values, m->rope_dims / 2, error);
+}
+
+/* 0 for what is no count. */
+static uint32_t count_of(double number) { return number >= 1 && number <= UINT32_MAX ? (uint32_t)number : 0; }
+
+static void write_yarn(const struct hf_model *m, const json_t *rope, struct hf_result *out) {
+    static const struct {
+        const char *from, *to;
+    } reals[] = {{"extrapolation_factor", "rope.scaling.yarn_ext_factor"},
+                 {"attention_factor|attn_factor", "rope.scaling.yarn_attn_factor"},
+                 {"beta_fast", "rope.scaling.yarn_beta_fast"},
+                 {"beta_slow", "rope.scaling.yarn_beta_slow"}};
+    write_str(m, out, "rope.scaling.type", "yarn");
+    write_real(m, out, "rope.scaling.factor", rope_real(rope, "factor", 1));
+    write_count(m, out, "rope.scaling.original_context_length",
+                count_of(rope_real(rope, "original_max_position_embeddings", 0)));
+    for (size_t i = 0; i < ARRAY_LEN(reals); i++)
+        if (json_is_number(first_of(rope, reals[i].from)))
+            write_real(m, out, reals[i].to, rope_real(rope, reals[i].from, 0));
+    if (m->family->flags & HF_LATENT)
+        write_real(m, out, "rope.scaling.yarn_log_multiplier", 0.1 * rope_real(rope, "mscale_all_dim", 0));
+}
+
+static int write_divisors(const struct hf_model *m, const json_t *list, const char *name, struct hf_result *out,
+                          struct error *error) {
+    size_t count = json_array_size(list);
+    float *values = arena_array(&out->arena, count + 1, sizeof *values);
+    if (!values) return error_set(error, ERR_NOMEM, "out of memory");
+    if (count != m->rope_dims / 2)
+        return error_set(error, ERR_INVALID, "config.json has %zu rope factors, expected %u", count, m->rope_dims / 2);
+    for (size_t i = 0; i < count; i++) values[i] = (float)json_number_value(json_array_get(list, i));
+    return hf_add_values(out, name, values, count, error);
+}
+
+/* Phi's: short and long divisors, and how much louder attention is for having been stretched. */
+static int write_longrope(const struct hf_model *m, const json_t *rope, struct hf_result *out, struct error *error) {
+    double context = json_number_value(hf_get(m, "max_position_embeddings"));
+    const json_t *first = hf_get(m, "original_max_position_embeddings");
+    double original =
+        json_is_number(first) ? json_number_value(first) : rope_real(rope, "original_max_position_embeddings", context);
+    double scale = original > 1 ? context / original : 1;
+    write_count(m, out, "rope.scaling.original_context_length", count_of(original));
+    if (!rope || !json_is_array(json_object_get(rope, "long_factor"))) return 0;
+    write_real(m, out, "rope.scaling.attn_factor", scale > 1 ? sqrt(1 + log(scale) / log(original)) : 1);
+    int rc = write_divisors(m, json_object_get(rope, "long_factor"), "rope_factors_long.weight", out, error);
+    return rc ? rc : write_divisors(m, json_object_get(rope, "short_factor"), "rope_factors_short.weight", out, error);
+}
+
+static int write_rope(const struct hf_model *m, struct hf_result *out, struct error *error) {
+    const json_t *rope = hf_rope(m), *outer = hf_get(m, "rope_parameters"), *local = hf_get(m, "rope_local_base_freq");
+    const char *type = rope ? json_string_value(first_of(rope, "rope_type|type")) : NULL;
+    double base = rope_real(rope, "rope_theta", 0);
+    if (base == 0 && json_is_number(hf_get(m, "rope_theta"))) base = json_number_value(hf_get(m, "rope_theta"));
+    if (base > 0) write_real(m, out, "rope.freq_base", base);
+    if (!local) local = json_object_get(json_object_get(outer, "sliding_attention"), "rope_theta");
+    if (json_is_number(local)) write_real(m, out, "rope.freq_base_swa", json_number_value(local));
+    if (m->rope_dims > 0) write_count(m, out, "rope.dimension_count", m->rope_dims);
+    if (m->family->flags & HF_LONG_ROPE) return write_longrope(m, rope, out, error);
+    if (!type || strcmp(type, "default") == 0) return 0;
+    if (strcmp(type, "llama3") == 0) return write_llama3(m, rope, base > 0 ? base : 10000, out, error);
+    if (strcmp(type, "yarn") == 0) {
+        write_yarn(m, rope, out);
+        return 0;
+    }
+    if (strcmp(type, "linear") != 0)
+        return error_set(error, ERR_UNSUPPORTED, "config.json: rope scaling \"%.40s\" is not supported", type);
+    write_str(m, out, "rope.scaling.type", "linear");
+    write_real(m, out, "rope.scaling.factor", rope_real(rope, "factor", 1));
+    return 0;
+}
+
+/* ---- the rest ---- */
+
+static void write_window(const struct hf_model *m, struct hf_result *out) {
+    const json_t *window = hf_get(m, "sliding_window"), *types = hf_get(m, "layer_types");
+    char key[HF_KEY_BYTES];
+    if (!(m->family->flags & HF_WINDOW)) return;
+    if (m->family->flags & HF_LONG_ROPE) /* Phi: 0 is none */
+        write_count(m, out, "attention.sliding_window", (uint32_t)json_integer_value(window));
+    else if (json_is_integer(window) && !json_is_false(hf_get(m, "use_sliding_window")))
+        write_count(m, out, "attention.sliding_window", (uint32_t)json_integer_value(window));
+    if (!(m->family->flags & HF_WINDOW_PATTERN) || !json_is_integer(window)) return;
+    gguf_write_array(&out->writer, hf_key(m, "attention.sliding_window_pattern", key), GGUF_BOOL, m->layers);
+    for (uint32_t i = 0; i < m->layers; i++) {
+        const char *type = json_string_value(json_array_get(types, i));
+        gguf_write_item_bool(&out->writer, types ? type && strcmp(type, "sliding_attention") == 0 : (i + 1) % 4 != 0);
+    }
+}
+
+/* DeepSeek, with K and V unpacked in one matrix as its file has them. */
+static void write_latent(const struct hf_model *m, struct hf_result *out) {
+    const char *scoring = json_string_value(hf_get(m, "scoring_func"));
+    uint32_t nope = (uint32_t)json_integer_value(hf_get(m, "qk_nope_head_dim"));
+    write_count(m, out, "attention.head_count_kv", m->heads);
+    write_count(m, out, "attention.key_length", nope + m->rope_dims);
+    write_count(m, out, "attention.value_length", (uint32_t)json_integer_value(hf_get(m, "v_head_dim")));
+    if (scoring) write_count(m, out, "expert_gating_func", strcmp(scoring, "sigmoid") == 0 ? 2 : 1);
+    if (json_is_true(hf_get(m, "norm_topk_prob"))) {
+        char key[HF_KEY_BYTES];
+        gguf_write_bool(&out->writer, hf_key(m, "expert_weights_norm", key), true);
+    }
+}
+
+static void write_heads(const struct hf_model *m, struct hf_result *out) {
+    if (m->family->flags & HF_LATENT) {
+        write_latent(m, out);
+        return;
+    }
+    write_count(m, out, "attention.head_count_kv", m->kv_heads);
+    if (m->head_dim == m->embd / m->heads && hf_get(m, "head_dim") == NULL) return;
+    write_count(m, out, "attention.key_length", m->head_dim);
+    write_count(m, out, "attention.value_length", m->head_dim);
+}
+
+static int write_key(const struct hf_model *m, size_t i, struct hf_result *out, struct error *error) {
+    const json_t *v = hf_get(m, keys[i].from);
+    uint32_t count;
+    char key[HF_KEY_BYTES];
+    if (!v) return 0;
+    if (keys[i].kind == FLAG) {
+        gguf_write_bool(&out->writer, hf_key(m, keys[i].to, key), json_is_true(v));
+        return 0;
+    }
+    if (keys[i].kind == REAL) {
+        if (!json_is_number(v))
+            return error_set(error, ERR_INVALID, "config.json: %.*s must be a number", (int)strcspn(keys[i].from, "|"),
+                             keys[i].from);
+        write_real(m, out, keys[i].to, json_number_value(v));
+        return 0;
+    }
+    int rc = read_count(m, keys[i].from, 0, &count, error);
+    if (rc == 0) write_count(m, out, keys[i].to, count);
+    return rc;
+}
+
+int hf_write_config(const struct hf_model *m, struct hf_result *out, struct error *error) {
+    int rc = 0;
+    gguf_write_str(&out->writer, "general.architecture", m->family->architecture, strlen(m->family->architecture));
+    for (size_t i = 0; rc == 0 && i < ARRAY_LEN(keys); i++) rc = write_key(m, i, out, error);
+    if (rc < 0) return rc;
+    if (!hf_get(m, "intermediate_size|n_inner")) write_count(m, out, "feed_forward_length", 4 * m->embd);
+    if (m->vocab > 0) write_count(m, out, "vocab_size", m->vocab);
+    write_heads(m, out);
+    write_window(m, out);
+    return write_rope(m, out, error);
+}

@@ -1,0 +1,62 @@
+/* Between the files of hf: what config.json says, in the form that tensors and vocabulary need. */
+#pragma once
+#include <jansson.h>
+
+#include "model/hf.h"
+
+enum hf_flag {
+    HF_TURN = 1,            /* rows of Q and K in halves; GGUF has them in pairs */
+    HF_ADD_ONE = 2,         /* norms multiply by 1 + weight */
+    HF_POST_ATTENTION = 4,  /* post_attention_layernorm stands behind attention, not before the network */
+    HF_WINDOW = 8,          /* the sliding window of the config is used */
+    HF_WINDOW_PATTERN = 16, /* layer_types say where */
+    HF_NO_HEAD = 32,        /* the head always is the embedding */
+    HF_NO_BIAS = 64,        /* biases are zeroes that nobody reads */
+    HF_LATENT = 128,        /* multi-head latent attention */
+    HF_LONG_ROPE = 256,     /* its rope divisors are in the file even where they are not used */
+};
+
+struct hf_family {
+    const char *model_type, *architecture;
+    unsigned flags;
+};
+
+struct hf_model {
+    const struct hf_family *family;
+    const json_t *outer,
+        *text; /* of config.json: all of it, and what concerns text (the same where nothing else does) */
+    uint32_t layers, heads, kv_heads, head_dim, embd, experts, vocab, rope_dims;
+    bool tied;
+};
+
+/* The value of the first of the keys ("a|b|c") that has one other than null; NULL: none has. */
+const json_t *hf_get(const struct hf_model *m, const char *keys);
+/* "llama.block_count" of "block_count". */
+enum { HF_KEY_BYTES = 96 };
+const char *hf_key(const struct hf_model *m, const char *name, char out[HF_KEY_BYTES]);
+
+/* The JSON files, parsed; NULL: there is none. */
+struct hf_json {
+    json_t *config, *tokenizer, *tokenizer_config, *generation_config;
+};
+
+int hf_read_config(const json_t *config, struct hf_model *m, struct error *error);
+int hf_write_config(const struct hf_model *m, struct hf_result *out, struct error *error);
+int hf_write_tensors(const struct hf_model *m, const struct hf_files *files, const struct recipe *r,
+                     struct hf_result *out, struct error *error);
+int hf_write_vocab(const struct hf_model *m, const struct hf_json *json, struct hf_text chat_template,
+                   struct hf_result *out, struct error *error);
+/* A tensor whose values are here, not in a file. */
+int hf_add_values(struct hf_result *out, const char *name, const float *values, size_t count, struct error *error);
+/* The rope section of the config for layers that see everything; NULL: there is none. */
+const json_t *hf_rope(const struct hf_model *m);
+/* The name of the pre-tokenizer of a byte-level tokenizer.json. ERR_UNSUPPORTED quotes expressions that have none. */
+int hf_find_pre(const json_t *tokenizer, const char **out, struct error *error);
+/* Does every text get a space in front? */
+bool hf_adds_space(const json_t *tokenizer);
+/* Is white space only what lies between words? */
+bool hf_merges_spaces(const json_t *tokenizer);
+/* SentencePiece's compiled normalisation, in base64; NULL: there is none. */
+const char *hf_charsmap(const json_t *tokenizer);
+/* At most 3/4 of the text's length are written. False for what is not base64. */
+bool hf_unbase64(const char *text, uint8_t *out, size_t *len);

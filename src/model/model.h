@@ -1,0 +1,144 @@
+/* A model as its file describes it: hyper-parameters, tensors by role, vocabulary and template.
+ *
+ * The one place that knows metadata keys and tensor names of families. The engine sees hyper-parameters and roles;
+ * adding a family of the known kind is a few lines in family.c plus its golden. Immutable once opened: any thread. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "model/gguf.h"
+
+enum { MODEL_LAYERS_MAX = 1024, MODEL_EXPERTS_MAX = 1024, MODEL_EXPERTS_USED_MAX = 64, MODEL_FINGERPRINT_BYTES = 32 };
+
+enum model_pairing { MODEL_ROPE_PAIRS, MODEL_ROPE_HALVES }; /* (2i, 2i+1) or (i, i + n/2) */
+enum model_norm { MODEL_NORM_RMS, MODEL_NORM_LAYER };       /* LayerNorm: the mean goes; a bias where there is one */
+enum model_activation { MODEL_SILU, MODEL_GELU, MODEL_SILU_CLAMPED }; /* clamped: the gpt-oss kind, kern.h */
+/* How a router's logits become the weights of experts: by softmax or sigmoid over all, or softmax over the chosen. */
+enum model_gating { MODEL_GATING_SOFTMAX = 1, MODEL_GATING_SIGMOID, MODEL_GATING_CHOSEN };
+enum model_rope_scaling { MODEL_SCALING_NONE, MODEL_SCALING_LINEAR, MODEL_SCALING_YARN, MODEL_SCALING_LONGROPE };
+
+/* How fast the pairs of a head turn with the position (engine/rope.h). */
+struct model_rope {
+    enum model_rope_scaling scaling;
+    float base;
+    float factor;               /* how far the context is stretched; 1: not at all */
+    float magnitude;            /* on cosines and sines */
+    float beta_fast, beta_slow; /* YaRN: turns in the original context; pairs that turn more keep their speed, ... */
+    float log_multiplier;       /* YaRN: part of its own magnitude that is taken back; 0: none */
+};
+
+/* A mixture: each position runs through some of a layer's experts, and through a shared FFN where there is one. */
+struct model_experts {
+    uint32_t count, used, ff;     /* count 0: there are none */
+    uint32_t groups, groups_used; /* experts are chosen from the best groups only; 0 or 1: from all */
+    enum model_gating gating;
+    bool normed; /* the weights of the chosen are made to sum up to 1 */
+    float scale; /* on the weights, after that */
+};
+
+/* Latent attention (engine/latent.c): sizes of what is cached, of what queries are made of (0: of the hidden state),
+ * and of a head's key without its rotated part and its value. To the cache there is one KV head of kv_rank + rope_dims
+ * and kv_rank channels: that is what kv_heads, head_dim_k and head_dim_v then tell. */
+struct model_latent {
+    uint32_t kv_rank, q_rank, nope, value; /* kv_rank 0: heads are ordinary */
+    float yarn_multiplier;                 /* m: YaRN by f multiplies q.k by (1 + 0.1 m ln f)^2 */
+};
+
+struct model_params {
+    char architecture[32];
+    uint32_t layers, embd, heads, kv_heads, head_dim_k, head_dim_v, vocab;
+    uint32_t ff; /* of the widest FFN for all positions; 0: there are only experts */
+    struct model_experts experts;
+    struct model_latent latent;
+    uint32_t context;          /* as trained */
+    uint32_t original_context; /* before its extension by YaRN or LongRoPE */
+    uint32_t rope_dims;        /* channels rotated */
+    enum model_pairing pairing;
+    struct model_rope rope, rope_local; /* of layers that see everything, of those with a window */
+    uint32_t window;                    /* positions that a layer with a window sees; 0: no layer has one */
+    enum model_norm norm;
+    float norm_epsilon;
+    enum model_activation activation;
+    bool parallel;                                      /* attention and FFN read the same normed input */
+    bool tied;                                          /* the head is the embedding */
+    float embedding_scale, residual_scale, logit_scale; /* factors; 1: none */
+    float attention_scale;                  /* on q.k; 1 / sqrt(head_dim_k) unless the file says otherwise */
+    float attention_softcap, logit_softcap; /* cap * tanh(x / cap); 0: none */
+    float temperature_scale; /* b: q grows by 1 + b ln(1 + floor(position / original_context)); 0: none */
+};
+
+/* A tensor in the file, as the engine needs it: `rows` x `cols`, or a vector with rows = 1. type/offset/bytes as in
+ * gguf_tensor; bytes == 0 means the model has none. Experts lie one behind the other: theirs are the rows
+ * [e * rows / experts, ...). */
+struct model_tensor {
+    uint32_t type;
+    uint64_t rows, cols, offset, bytes;
+    uint64_t group_rows, group_stride; /* groups of so many rows (whole panels) begin so many bytes apart; 0: no gaps */
+    uint64_t turned; /* 0: no; else each group is stored as `cols` rows of so many columns, and wanted the other way */
+};
+
+/* The one list of what a layer may consist of: M(matrix), V(vector); biases belong to the matrix of their name. What a
+ * family lacks is absent. A norm without a tensor is no norm at all. */
+#define MODEL_LAYER_TENSORS(M, V)                                                                                      \
+    V(attn_norm)                                                                                                       \
+    V(attn_norm_bias)                                                                                                  \
+    M(attn_q_a)                                                                                                        \
+    V(attn_q_a_norm)                                                                                                   \
+    M(attn_kv_a)                                                                                                       \
+    V(attn_kv_a_norm)                                                                                                  \
+    M(attn_k_b) M(attn_v_b) M(attn_q) M(attn_k) M(attn_v) M(attn_output) V(attn_q_bias) V(attn_k_bias) V(attn_v_bias)  \
+        V(attn_output_bias) V(attn_q_norm) V(attn_k_norm) V(attn_sinks) V(attn_post_norm) V(ffn_norm) V(ffn_norm_bias) \
+            M(ffn_gate) M(ffn_up) M(ffn_down) V(ffn_up_bias) V(ffn_down_bias) V(ffn_post_norm) M(router)               \
+                V(router_bias) V(router_choice_bias) M(expert_gate) M(expert_up) M(expert_down) V(expert_gate_bias)    \
+                    V(expert_up_bias) V(expert_down_bias) M(shared_gate)
+
+/* The same of the model outside of its layers. */
+#define MODEL_END_TENSORS(M, V) M(token_embd) V(output_norm) V(output_norm_bias) M(output) V(output_bias)
+
+/* Divisors of the rotation frequencies, which every slice with layers has. */
+#define MODEL_ROPE_TENSORS(V) V(rope_freqs) V(rope_long) V(rope_short)
+
+#define MODEL_TENSOR_MEMBER(name) struct model_tensor name;
+
+struct model_layer {
+    uint32_t window; /* positions that it sees; 0: all */
+    bool rotates;    /* false: positions are not told to it (NoPE) */
+    MODEL_LAYER_TENSORS(MODEL_TENSOR_MEMBER, MODEL_TENSOR_MEMBER)
+};
+
+struct model {
+    char path[4096]; /* of the file, on this machine; "" when only the header is here */
+    uint8_t *header; /* owned; the bytes that gguf's views point into */
+    size_t header_len;
+    struct gguf gguf;
+    struct model_params params;
+    MODEL_END_TENSORS(MODEL_TENSOR_MEMBER, MODEL_TENSOR_MEMBER) /* output.bytes == 0: tied */
+    MODEL_ROPE_TENSORS(MODEL_TENSOR_MEMBER)
+    struct model_layer *layers; /* params.layers of them, in the gguf arena */
+    uint64_t parameters;        /* number of weights */
+    bool pools_last;            /* an embedding is the last position's state, not the mean of all */
+};
+
+/* Take over `header` (malloc'ed, at least gguf.header_bytes long; taken on success and on failure) of a file of
+ * file_bytes bytes and read everything from it. Errors name the key or tensor, its found and its expected value:
+ * unknown architecture, missing tensor, wrong shape, unsupported type. */
+int model_init(struct model *m, uint8_t *header, size_t header_len, uint64_t file_bytes, struct error *error);
+void model_deinit(struct model *m);
+
+/* What makes two files the same model to a cluster: SHA-256 (FIPS 180-4) over the header (magic to the end of the
+ * tensor table) and the file's size. */
+void model_fingerprint(const struct model *m, uint8_t out[MODEL_FINGERPRINT_BYTES]);
+
+/* Bytes in the file (and in memory, packed) of the matrices and vectors of layers [begin, end), and of the ends
+ * (embedding, final norm, head). */
+uint64_t model_layers_bytes(const struct model *m, uint32_t begin, uint32_t end);
+uint64_t model_ends_bytes(const struct model *m);
+/* What a token takes of layers [begin, end): bytes of matrices that are read, and multiply-adds. Of the experts, those
+ * that it uses. */
+struct model_work {
+    uint64_t bytes, madds;
+};
+struct model_work model_layers_work(const struct model *m, uint32_t begin, uint32_t end);
+/* Bytes of K and V of one position in one layer, at `value_bytes` a value. */
+uint64_t model_kv_bytes(const struct model *m, unsigned value_bytes);

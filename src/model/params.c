@@ -1,0 +1,376 @@
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/builder.h"
+
+enum { WIDTH_MAX = 1 << 20, VOCAB_MAX = 1 << 24, KEY_BYTES = 96, HEAD_DIM_MAX = 576 };
+
+/* "llama.block_count" of "block_count". */
+static const char *full_key(const struct builder *b, const char *name, char out[KEY_BYTES]) {
+    snprintf(out, KEY_BYTES, "%s.%s", b->m->params.architecture, name);
+    return out;
+}
+
+static bool has_key(const struct builder *b, const char *name) {
+    char key[KEY_BYTES];
+    return gguf_find(&b->m->gguf, full_key(b, name, key)) != NULL;
+}
+
+/* A number from 1 to max that the file must have. */
+static int read_count(struct builder *b, const char *name, uint64_t max, uint32_t *out) {
+    char key[KEY_BYTES];
+    uint64_t value;
+    if (!gguf_find(&b->m->gguf, full_key(b, name, key)))
+        return error_set(b->error, ERR_INVALID, "key %s is missing", key);
+    if (!gguf_u64(&b->m->gguf, key, &value))
+        return error_set(b->error, ERR_UNSUPPORTED, "key %s is not one positive number", key);
+    if (value == 0 || value > max)
+        return error_set(b->error, ERR_INVALID, "key %s is %" PRIu64 ", it must be 1 to %" PRIu64, key, value, max);
+    *out = (uint32_t)value;
+    return 0;
+}
+
+/* The same, but an absent key means `otherwise`. */
+static int read_count_or(struct builder *b, const char *name, uint64_t max, uint64_t otherwise, uint32_t *out) {
+    char key[KEY_BYTES];
+    if (has_key(b, name)) return read_count(b, name, max, out);
+    if (otherwise == 0 || otherwise > max)
+        return error_set(b->error, ERR_INVALID, "key %s is missing and cannot be derived", full_key(b, name, key));
+    *out = (uint32_t)otherwise;
+    return 0;
+}
+
+/* A number up to UINT32_MAX that may be 0, which is also what an absent key leaves. */
+static int read_optional(struct builder *b, const char *name, uint32_t *out) {
+    char key[KEY_BYTES];
+    uint64_t value = 0;
+    if (!has_key(b, name)) return 0;
+    if (!gguf_u64(&b->m->gguf, full_key(b, name, key), &value) || value > UINT32_MAX)
+        return error_set(b->error, ERR_INVALID, "key %s is not one number up to %u", key, UINT32_MAX);
+    *out = (uint32_t)value;
+    return 0;
+}
+
+/* A finite number above 0 (or 0 itself), or what *out already holds where the key is absent. */
+static int read_number(struct builder *b, const char *name, bool zero_too, float *out) {
+    char key[KEY_BYTES];
+    if (!has_key(b, name)) return 0;
+    if (!gguf_f32(&b->m->gguf, full_key(b, name, key), out) || !isfinite(*out) || *out < 0 || (*out == 0 && !zero_too))
+        return error_set(b->error, ERR_INVALID, "key %s must be a positive number", key);
+    return 0;
+}
+
+static int read_positive(struct builder *b, const char *name, float *out) { return read_number(b, name, false, out); }
+
+static int read_family(struct builder *b) {
+    struct gguf_string name;
+    struct model_params *p = &b->m->params;
+    if (!gguf_str(&b->m->gguf, "general.architecture", &name))
+        return error_set(b->error, ERR_INVALID, "key general.architecture is missing");
+    b->family = model_family_find(name);
+    if (b->family) {
+        snprintf(p->architecture, sizeof p->architecture, "%s", b->family->architecture);
+        p->pairing = b->family->pairing;
+        p->norm = b->family->norm;
+        p->activation = b->family->activation;
+        bool second_norm = gguf_tensor(&b->m->gguf, "blk.0.ffn_norm.weight") != NULL;
+        p->parallel = (b->family->traits & FAMILY_PARALLEL) && !second_norm;
+        return 0;
+    }
+    struct text known = {0};
+    model_family_list(&known);
+    error_set(b->error, ERR_UNSUPPORTED, "architecture \"%.*s\" is not supported; supported are: %s",
+              name.len < 40 ? (int)name.len : 40, name.data, text_str(&known));
+    text_deinit(&known);
+    return ERR_UNSUPPORTED;
+}
+
+static int read_vocab(struct builder *b) {
+    const struct gguf *g = &b->m->gguf;
+    const struct gguf_value *tokens = gguf_find(g, "tokenizer.ggml.tokens");
+    const struct gguf_tensor *embedding = gguf_tensor(g, "token_embd.weight");
+    uint64_t vocab = embedding ? embedding->dims[1] : 0;
+    if (tokens && tokens->type == GGUF_ARRAY && tokens->count > 0) {
+        if (tokens->count > VOCAB_MAX)
+            return error_set(b->error, ERR_LIMIT, "a vocabulary of %" PRIu64 " tokens is too big", tokens->count);
+        b->m->params.vocab = (uint32_t)tokens->count;
+        return 0;
+    }
+    return read_count_or(b, "vocab_size", VOCAB_MAX, vocab, &b->m->params.vocab);
+}
+
+/* The biggest of gemma 2 and 3 scale by another width than that of their heads. */
+static float default_attention_scale(const struct builder *b) {
+    const struct model_params *p = &b->m->params;
+    bool gemma2 = strcmp(p->architecture, "gemma2") == 0 && p->layers == 46;
+    bool gemma3 = strcmp(p->architecture, "gemma3") == 0 && p->layers == 62;
+    return 1.0f / sqrtf(gemma2 || gemma3 ? (float)p->embd / (float)p->heads : (float)p->head_dim_k);
+}
+
+/* Files give the size of what is cached as that of keys and values, and beside it that of real heads; older ones knew
+ * only the latter. */
+static int read_latent_heads(struct builder *b) {
+    struct model_params *p = &b->m->params;
+    struct model_latent *l = &p->latent;
+    bool both = has_key(b, "attention.key_length_mla");
+    uint32_t key = 0, rope = 0;
+    int rc = read_count(b, "attention.kv_lora_rank", HEAD_DIM_MAX, &l->kv_rank);
+    if (rc == 0) rc = read_optional(b, "attention.q_lora_rank", &l->q_rank);
+    if (rc == 0) rc = read_count(b, both ? "attention.key_length_mla" : "attention.key_length", WIDTH_MAX, &key);
+    if (rc == 0)
+        rc = read_count(b, both ? "attention.value_length_mla" : "attention.value_length", WIDTH_MAX, &l->value);
+    if (rc == 0) rc = read_count(b, "rope.dimension_count", WIDTH_MAX, &rope);
+    if (rc < 0) return rc;
+    if (l->kv_rank % 64 != 0 || l->value % 16 != 0 || rope >= key || l->q_rank > WIDTH_MAX)
+        return error_set(b->error, ERR_UNSUPPORTED,
+                         "latent attention of rank %u with keys of %u + %u and values of %u channels is not supported",
+                         l->kv_rank, key > rope ? key - rope : 0, rope, l->value);
+    l->nope = key - rope;
+    p->kv_heads = 1;
+    p->head_dim_k = l->kv_rank + rope;
+    p->head_dim_v = l->kv_rank;
+    p->attention_scale = 1.0f / sqrtf((float)key);
+    return 0;
+}
+
+static int read_plain_heads(struct builder *b) {
+    struct model_params *p = &b->m->params;
+    int rc;
+    if ((rc = read_count_or(b, "attention.head_count_kv", WIDTH_MAX, p->heads, &p->kv_heads)) < 0) return rc;
+    if (p->heads % p->kv_heads != 0)
+        return error_set(b->error, ERR_INVALID, "%u heads cannot share %u key/value heads evenly", p->heads,
+                         p->kv_heads);
+    if ((rc = read_count_or(b, "attention.key_length", WIDTH_MAX, p->embd / p->heads, &p->head_dim_k)) < 0) return rc;
+    if ((rc = read_count_or(b, "attention.value_length", WIDTH_MAX, p->embd / p->heads, &p->head_dim_v)) < 0) return rc;
+    p->attention_scale = default_attention_scale(b);
+    return read_positive(b, "attention.scale", &p->attention_scale);
+}
+
+static int read_heads(struct builder *b) {
+    struct model_params *p = &b->m->params;
+    int rc = read_count(b, "attention.head_count", WIDTH_MAX, &p->heads);
+    if (rc == 0) rc = b->family->traits & FAMILY_LATENT ? read_latent_heads(b) : read_plain_heads(b);
+    if (rc < 0) return rc;
+    uint64_t width = p->heads * ((uint64_t)p->latent.nope + p->latent.value + p->head_dim_k + p->head_dim_v);
+    if (width > WIDTH_MAX)
+        return error_set(b->error, ERR_LIMIT, "%u heads of %u and %u channels are too wide", p->heads, p->head_dim_k,
+                         p->head_dim_v);
+    if (p->head_dim_k > HEAD_DIM_MAX || p->head_dim_v > HEAD_DIM_MAX || p->head_dim_k % 8 || p->head_dim_v % 8)
+        return error_set(b->error, ERR_UNSUPPORTED, "heads of %u and %u channels: they must be multiples of 8 up to %u",
+                         p->head_dim_k, p->head_dim_v, HEAD_DIM_MAX);
+    return 0;
+}
+
+/* ---- rotation ---- */
+
+static int read_scaling_type(struct builder *b, enum model_rope_scaling *out) {
+    static const struct {
+        const char *name;
+        enum model_rope_scaling scaling;
+    } known[] = {{"none", MODEL_SCALING_NONE},
+                 {"linear", MODEL_SCALING_LINEAR},
+                 {"yarn", MODEL_SCALING_YARN},
+                 {"longrope", MODEL_SCALING_LONGROPE}};
+    char key[KEY_BYTES];
+    struct gguf_string type = {"linear", 6}; /* counts where there is a factor */
+    gguf_str(&b->m->gguf, full_key(b, "rope.scaling.type", key), &type);
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strlen(known[i].name) != type.len || memcmp(known[i].name, type.data, type.len) != 0) continue;
+        *out = known[i].scaling;
+        return 0;
+    }
+    return error_set(b->error, ERR_UNSUPPORTED, "key %s is \"%.*s\"; supported are none, linear, yarn and longrope",
+                     key, type.len < 40 ? (int)type.len : 40, type.data);
+}
+
+static int read_scaling(struct builder *b) {
+    struct model_rope *r = &b->m->params.rope;
+    r->factor = r->magnitude = 1;
+    r->beta_fast = 32;
+    r->beta_slow = 1;
+    int rc = read_scaling_type(b, &r->scaling);
+    if (rc == 0) rc = read_positive(b, "rope.scale_linear", &r->factor);
+    if (rc == 0) rc = read_positive(b, "rope.scaling.factor", &r->factor);
+    if (rc == 0) rc = read_positive(b, "rope.scaling.attn_factor", &r->magnitude);
+    if (rc == 0) rc = read_positive(b, "rope.scaling.yarn_beta_fast", &r->beta_fast);
+    if (rc == 0) rc = read_positive(b, "rope.scaling.yarn_beta_slow", &r->beta_slow);
+    if (rc == 0) rc = read_number(b, "rope.scaling.yarn_log_multiplier", true, &r->log_multiplier);
+    if (r->scaling == MODEL_SCALING_NONE || r->scaling == MODEL_SCALING_LONGROPE) r->factor = 1;
+    return rc;
+}
+
+/* DeepSeek stores a tenth of its multiplier, and has it act on q.k instead of on cosines and sines. */
+static void take_latent_multiplier(struct model_params *p) {
+    if (p->latent.kv_rank == 0 || p->rope.scaling != MODEL_SCALING_YARN) return;
+    p->latent.yarn_multiplier = p->rope.log_multiplier / 0.1f;
+    p->rope.log_multiplier = 1;
+}
+
+/* Layers with a window turn as all others do, unless the family has them stay as they were before the stretch. */
+static int read_local_rope(struct builder *b) {
+    struct model_params *p = &b->m->params;
+    p->rope_local = p->rope;
+    if (!(b->family->traits & FAMILY_LOCAL_UNSCALED)) return 0;
+    p->rope_local = (struct model_rope){.base = p->rope.base, .factor = 1, .magnitude = 1};
+    if (strcmp(p->architecture, "gemma3") == 0) p->rope_local.base = 10000;
+    return read_positive(b, "rope.freq_base_swa", &p->rope_local.base);
+}
+
+static int read_rope(struct builder *b) {
+    struct model_params *p = &b->m->params;
+    int rc = read_count_or(b, "rope.dimension_count", p->head_dim_k, p->head_dim_k, &p->rope_dims);
+    if (rc < 0) return rc;
+    if (p->rope_dims % 2 != 0)
+        return error_set(b->error, ERR_INVALID, "an odd number of channels (%u) cannot be rotated", p->rope_dims);
+    p->rope.base = 10000;
+    if ((rc = read_positive(b, "rope.freq_base", &p->rope.base)) < 0) return rc;
+    rc = read_count_or(b, "rope.scaling.original_context_length", UINT32_MAX, p->context, &p->original_context);
+    if (rc == 0) rc = read_scaling(b);
+    if (rc == 0) take_latent_multiplier(p);
+    return rc == 0 ? read_local_rope(b) : rc;
+}
+
+/* ---- scales, norms, windows ---- */
+
+static int read_scales(struct builder *b) {
+    struct model_params *p = &b->m->params;
+    bool root = b->family->traits & FAMILY_EMBEDDING_ROOT, caps = b->family->traits & FAMILY_SOFTCAPS;
+    p->embedding_scale = root ? sqrtf((float)p->embd) : 1;
+    p->residual_scale = p->logit_scale = 1;
+    p->attention_softcap = caps ? 50 : 0;
+    p->logit_softcap = caps ? 30 : 0;
+    int rc = read_positive(b, "embedding_scale", &p->embedding_scale);
+    if (rc == 0) rc = read_positive(b, "residual_scale", &p->residual_scale);
+    if (rc == 0) rc = read_positive(b, "logit_scale", &p->logit_scale);
+    if (rc == 0) rc = read_number(b, "attn_logit_softcapping", true, &p->attention_softcap);
+    if (rc == 0) rc = read_number(b, "final_logit_softcapping", true, &p->logit_softcap);
+    if (rc == 0) rc = read_number(b, "attention.temperature_scale", true, &p->temperature_scale);
+    if (b->family->traits & FAMILY_LOGITS_DIVIDED) p->logit_scale = 1 / p->logit_scale;
+    return rc;
+}
+
+static int read_norm(struct builder *b) {
+    struct model_params *p = &b->m->params;
+    p->norm_epsilon = 1e-5f;
+    const char *key = p->norm == MODEL_NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon";
+    return read_positive(b, key, &p->norm_epsilon);
+}
+
+static int read_window(struct builder *b) {
+    struct model_params *p = &b->m->params;
+    uint32_t only = b->family->window_layers;
+    if (b->family->global_every == 0 || (only > 0 && only != p->layers)) return 0;
+    return read_optional(b, "attention.sliding_window", &p->window);
+}
+
+/* ---- experts ---- */
+
+static int read_gating(struct builder *b, enum model_gating *out) {
+    uint32_t gating = b->family->traits & FAMILY_EXPERTS_CHOSEN ? MODEL_GATING_CHOSEN : MODEL_GATING_SOFTMAX;
+    int rc = read_optional(b, "expert_gating_func", &gating);
+    if (rc == 0 && (gating < MODEL_GATING_SOFTMAX || gating > MODEL_GATING_CHOSEN))
+        return error_set(b->error, ERR_UNSUPPORTED, "the experts' gating function %u is not supported", gating);
+    *out = (enum model_gating)gating;
+    return rc;
+}
+
+static int read_groups(struct builder *b) {
+    struct model_experts *e = &b->m->params.experts;
+    int rc = read_optional(b, "expert_group_count", &e->groups);
+    if (rc == 0) rc = read_optional(b, "expert_group_used_count", &e->groups_used);
+    if (rc < 0 || e->groups <= 1) return rc;
+    if (e->count % e->groups != 0 || e->groups_used == 0 || e->groups_used > e->groups ||
+        e->used > e->count / e->groups * e->groups_used)
+        return error_set(b->error, ERR_INVALID, "%u of %u experts cannot be chosen from %u of %u groups", e->used,
+                         e->count, e->groups_used, e->groups);
+    return 0;
+}
+
+static int read_experts(struct builder *b) {
+    struct model_params *p = &b->m->params;
+    struct model_experts *e = &p->experts;
+    char key[KEY_BYTES];
+    int rc = read_optional(b, "expert_count", &e->count);
+    if (rc < 0 || e->count == 0) return rc;
+    if (e->count > MODEL_EXPERTS_MAX)
+        return error_set(b->error, ERR_LIMIT, "%u experts are more than %u", e->count, MODEL_EXPERTS_MAX);
+    e->normed = b->family->traits & FAMILY_EXPERTS_NORMED;
+    gguf_bool(&b->m->gguf, full_key(b, "expert_weights_norm", key), &e->normed);
+    rc = read_count(b, "expert_used_count", e->count < MODEL_EXPERTS_USED_MAX ? e->count : MODEL_EXPERTS_USED_MAX,
+                    &e->used);
+    if (rc == 0) rc = read_count_or(b, "expert_feed_forward_length", WIDTH_MAX * 4, p->ff, &e->ff);
+    if (rc == 0) rc = read_number(b, "expert_weights_scale", true, &e->scale);
+    if (rc == 0) rc = read_gating(b, &e->gating);
+    if (rc == 0) rc = read_groups(b);
+    if (rc == 0 && e->scale == 0.0f) e->scale = 1;
+    if (rc == 0 && (e->ff % 16 != 0 || p->embd % 16 != 0))
+        rc = error_set(b->error, ERR_UNSUPPORTED, "experts of %u x %u: both must be multiples of 16", e->ff, p->embd);
+    return rc;
+}
+
+static int read_layers(struct builder *b) {
+    uint32_t *layers = &b->m->params.layers;
+    int rc = read_count(b, "block_count", MODEL_LAYERS_MAX, layers);
+    if (rc == 0) rc = read_optional(b, "nextn_predict_layers", &b->layers_beyond);
+    if (rc < 0) return rc;
+    if (b->layers_beyond >= *layers)
+        return error_set(b->error, ERR_INVALID, "key %s.nextn_predict_layers is %u, of %u layers",
+                         b->m->params.architecture, b->layers_beyond, *layers);
+    *layers -= b->layers_beyond;
+    return 0;
+}
+
+int builder_read_params(struct builder *b) {
+    struct model_params *p = &b->m->params;
+    int rc = read_family(b);
+    if (rc == 0) rc = read_layers(b);
+    if (rc == 0) rc = read_count(b, "embedding_length", WIDTH_MAX, &p->embd);
+    if (rc == 0) rc = read_count(b, "feed_forward_length", WIDTH_MAX * 4, &p->ff);
+    if (rc == 0) rc = read_experts(b);
+    if (rc == 0) rc = read_count(b, "context_length", UINT32_MAX, &p->context);
+    if (rc == 0) rc = read_heads(b);
+    if (rc == 0) rc = read_rope(b);
+    if (rc == 0) rc = read_scales(b);
+    if (rc == 0) rc = read_norm(b);
+    if (rc == 0) rc = read_window(b);
+    if (rc == 0) rc = read_vocab(b);
+    return rc;
+}
+
+/* ---- what differs from layer to layer ---- */
+
+/* Which layers have a window: the file's own list, or every nth has none. */
+static int read_pattern(struct builder *b, const struct gguf_value **list, uint32_t *every) {
+    char key[KEY_BYTES];
+    *list = gguf_find(&b->m->gguf, full_key(b, "attention.sliding_window_pattern", key));
+    *every = b->family->global_every;
+    if (!*list) return 0;
+    if ((*list)->type != GGUF_ARRAY) {
+        *list = NULL;
+        return read_count(b, "attention.sliding_window_pattern", UINT32_MAX, every);
+    }
+    if ((*list)->count < b->m->params.layers || (*list)->item_type == GGUF_STRING)
+        return error_set(b->error, ERR_INVALID, "key %s does not tell of all %u layers", key, b->m->params.layers);
+    return 0;
+}
+
+int builder_read_layers(struct builder *b) {
+    const struct model_params *p = &b->m->params;
+    const struct gguf_value *list = NULL;
+    uint32_t every = 0, still = b->family->still_every;
+    int rc = p->window > 0 ? read_pattern(b, &list, &every) : 0;
+    if (rc < 0) return rc;
+    for (uint32_t i = 0; i < p->layers; i++) {
+        struct model_layer *l = &b->m->layers[i];
+        int64_t local = every > 0 && (i + 1) % every != 0;
+        if (list) gguf_item_i64(list, i, &local);
+        l->window = p->window > 0 && local ? p->window : 0;
+        bool still_here = still > 0 && (i + 1) % still == 0;
+        bool still_global = (b->family->traits & FAMILY_GLOBAL_STILL) && p->window > 0 && l->window == 0;
+        l->rotates = !still_here && !still_global;
+    }
+    return 0;
+}

@@ -1,0 +1,200 @@
+#include "model/tokenizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/tokenizer/partition.h"
+#include "model/tokenizer/pre.h"
+#include "model/tokenizer/splitter.h"
+#include "model/tokenizer/symbols.h"
+#include "model/tokenizer/unigram.h"
+#include "model/tokenizer/utf8.h"
+#include "model/tokenizer/vocabulary.h"
+#include "model/tokenizer/wordpiece.h"
+#include "model/tokenizer/words.h"
+
+struct tokenizer {
+    struct vocabulary vocabulary;
+    struct symbols symbols;
+    struct partition partition;
+    struct splitter *splitter; /* of BPE */
+    struct unigram unigram;    /* instead of symbols */
+};
+
+/* ---- lists ---- */
+
+void token_list_deinit(struct token_list *l) {
+    free(l->ids);
+    *l = (struct token_list){0};
+}
+
+int token_list_add(struct token_list *l, uint32_t id) {
+    if (l->count == l->capacity) {
+        size_t capacity = l->capacity ? l->capacity * 2 : 64;
+        uint32_t *ids = realloc(l->ids, capacity * sizeof *ids);
+        if (ids == NULL) return ERR_NOMEM;
+        l->ids = ids;
+        l->capacity = capacity;
+    }
+    l->ids[l->count++] = id;
+    return 0;
+}
+
+/* ---- life ---- */
+
+int tokenizer_new(struct tokenizer **out, const struct gguf *g, struct error *error) {
+    struct tokenizer *t = calloc(1, sizeof *t);
+    if (t == NULL) return error_set(error, ERR_NOMEM, "no memory for the tokenizer");
+    int rc = vocabulary_init(&t->vocabulary, g, error);
+    if (rc == 0 && t->vocabulary.kind == VOCABULARY_UNIGRAM)
+        rc = unigram_init(&t->unigram, &t->vocabulary, g, error);
+    else if (rc == 0 && t->vocabulary.kind != VOCABULARY_NONE)
+        rc = symbols_init(&t->symbols, &t->vocabulary, g, error);
+    if (rc == 0) rc = partition_init(&t->partition, &t->vocabulary);
+    if (rc == 0 && t->vocabulary.kind == VOCABULARY_BPE) {
+        t->splitter = splitter_new(t->vocabulary.pre->expressions);
+        if (t->splitter == NULL) rc = ERR_NOMEM;
+    }
+    if (rc == 0) {
+        *out = t;
+        return 0;
+    }
+    if (rc == ERR_NOMEM) error_set(error, rc, "no memory for the tokenizer");
+    tokenizer_free(t);
+    return rc;
+}
+
+void tokenizer_free(struct tokenizer *t) {
+    if (t == NULL) return;
+    splitter_free(t->splitter);
+    partition_deinit(&t->partition);
+    symbols_deinit(&t->symbols);
+    unigram_deinit(&t->unigram);
+    vocabulary_deinit(&t->vocabulary);
+    free(t);
+}
+
+/* ---- encoding ---- */
+
+/* What encoding a text needs. */
+struct encoder {
+    const struct tokenizer *tokenizer;
+    struct words words;
+    char *spaced; /* where the next part goes that is not as it stands in the text */
+};
+
+static int encode_word(void *context, const char *word, size_t len) { return words_encode(context, word, len); }
+
+/* A word of raw UTF-8 ends where no token goes on: what is found out about one need not be found out about the text. */
+static int encode_raw(void *context, const char *text, size_t len) {
+    struct words *w = context;
+    int rc = 0;
+    size_t begin = 0;
+    for (size_t at = 1; at <= len && rc == 0; at++) {
+        if (at < len && symbols_adjoin(w->symbols, (unsigned char)text[at - 1], (unsigned char)text[at])) continue;
+        rc = words_encode(w, text + begin, at - begin);
+        begin = at;
+    }
+    return rc;
+}
+
+/* Well-formed stretches are split into words; what lies between them is a word of its own. */
+static int encode_bpe(struct encoder *e, const char *text, size_t len) {
+    splitter_word *word = vocabulary_is_byte_level(&e->tokenizer->vocabulary) ? encode_word : encode_raw;
+    int rc = 0;
+    for (size_t at = 0; at < len && rc == 0;) {
+        size_t begin = at, n;
+        while (at < len && (n = utf8_len(text + at, len - at)) > 0) at += n;
+        if (at > begin) rc = splitter_run(e->tokenizer->splitter, text + begin, at - begin, word, &e->words);
+        for (begin = at; at < len && utf8_len(text + at, len - at) == 0;) at++;
+        if (at > begin && rc == 0) rc = words_encode(&e->words, text + begin, at - begin);
+    }
+    return rc;
+}
+
+/* The part as raw vocabularies see it: U+2581 is a space, and with a prefix it begins with one. */
+static const char *unescape(struct encoder *e, const char *text, size_t *len, bool prefix) {
+    if (!prefix && memmem(text, *len, VOCABULARY_SPACE, 3) == NULL) return text;
+    char *out = e->spaced;
+    if (prefix) out[0] = ' ';
+    *len = prefix + vocabulary_unescape(text, *len, out + prefix);
+    e->spaced += *len;
+    return out;
+}
+
+static int encode_part(struct encoder *e, const char *text, size_t len, bool first) {
+    const struct vocabulary *v = &e->tokenizer->vocabulary;
+    if (v->kind == VOCABULARY_WORDPIECE) return wordpiece_encode(&e->tokenizer->symbols, text, len, e->words.out);
+    if (v->kind == VOCABULARY_UNIGRAM) return unigram_encode(&e->tokenizer->unigram, text, len, e->words.out);
+    if (!vocabulary_is_byte_level(v)) text = unescape(e, text, &len, first && v->add_space_prefix);
+    return v->kind == VOCABULARY_BPE ? encode_bpe(e, text, len) : encode_raw(&e->words, text, len);
+}
+
+static int encode_parts(struct encoder *e, const char *text, const struct partition_parts *parts) {
+    bool first = true; /* a special token in front counts as the beginning of a text */
+    int rc = 0;
+    for (const struct partition_part *p = parts->at; p < parts->at + parts->count && rc == 0; p++) {
+        if (p->token >= 0)
+            rc = token_list_add(e->words.out, (uint32_t)p->token);
+        else
+            rc = encode_part(e, text + p->begin, p->len, first);
+        first = p->token >= 0;
+    }
+    return rc;
+}
+
+static int encode_text(const struct tokenizer *t, const char *text, size_t len, bool parse_special,
+                       struct token_list *out) {
+    struct encoder e = {.tokenizer = t};
+    struct partition_parts parts = {0};
+    char *spaced = NULL;
+    int rc = words_init(&e.words, &t->symbols, out, len);
+    if (rc == 0) rc = partition_run(&t->partition, text, len, parse_special, &parts);
+    if (rc == 0 && !vocabulary_is_byte_level(&t->vocabulary)) {
+        e.spaced = spaced = malloc(len + parts.count);
+        if (spaced == NULL) rc = ERR_NOMEM;
+    }
+    if (rc == 0) rc = encode_parts(&e, text, &parts);
+    free(spaced);
+    free(parts.at);
+    words_deinit(&e.words);
+    return rc;
+}
+
+int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, bool add_special, bool parse_special,
+                     struct token_list *out) {
+    const struct vocabulary *v = &t->vocabulary;
+    int rc = 0;
+    if (v->kind == VOCABULARY_NONE) return 0;
+    if (len >= UINT32_MAX) return ERR_NOMEM;
+    if (add_special && v->add_bos && v->bos >= 0) rc = token_list_add(out, (uint32_t)v->bos);
+    if (rc == 0 && len > 0) rc = encode_text(t, text, len, parse_special, out);
+    if (rc == 0 && add_special && v->add_separator && v->separator >= 0)
+        rc = token_list_add(out, (uint32_t)v->separator);
+    if (rc == 0 && add_special && v->add_eos && v->eos >= 0) rc = token_list_add(out, (uint32_t)v->eos);
+    return rc;
+}
+
+/* ---- decoding, questions ---- */
+
+void tokenizer_decode(const struct tokenizer *t, uint32_t id, bool special, bool first, struct text *out) {
+    const struct vocabulary *v = &t->vocabulary;
+    if (id >= v->count || (!special && !vocabulary_is_plain(v, id))) return;
+    struct gguf_string piece = v->pieces[id];
+    if (first && v->add_space_prefix && piece.len > 0 && piece.data[0] == ' ') piece.data++, piece.len--;
+    text_add(out, piece.data, piece.len);
+}
+
+size_t tokenizer_count(const struct tokenizer *t) { return t->vocabulary.count; }
+
+bool tokenizer_ends_generation(const struct tokenizer *t, uint32_t id) {
+    return id < t->vocabulary.count && t->vocabulary.flags[id] & VOCABULARY_ENDS;
+}
+
+int64_t tokenizer_bos(const struct tokenizer *t) { return t->vocabulary.bos; }
+
+int64_t tokenizer_eos(const struct tokenizer *t) { return t->vocabulary.eos; }
+
+struct gguf_string tokenizer_piece(const struct tokenizer *t, uint32_t id) {
+    return id < t->vocabulary.count ? t->vocabulary.texts[id] : (struct gguf_string){"", 0};
+}

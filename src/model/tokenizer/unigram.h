@@ -1,0 +1,22 @@
+/* SentencePiece's unigram model: of all ways to cut a text into tokens, the one with the highest sum of scores.
+ *
+ * Source: Kudo, arXiv:1804.10959; what is done to white space and to unknown characters is llama.cpp's (and
+ * SentencePiece's) way. Built once, then immutable: any thread. */
+#pragma once
+#include "model/tokenizer/charsmap.h"
+#include "model/tokenizer/trie.h"
+#include "model/tokenizer/vocabulary.h"
+
+struct unigram {
+    const struct vocabulary *vocabulary;
+    struct trie tokens, added; /* text -> id; added: those of users, which normalising leaves alone */
+    struct charsmap map;
+    double unknown_score;
+    bool merge_spaces;
+};
+
+/* ERR_INVALID names the field. deinit is due in any case. */
+int unigram_init(struct unigram *u, const struct vocabulary *v, const struct gguf *g, struct error *error);
+void unigram_deinit(struct unigram *u);
+/* Append the ids of a text without special tokens. 0 or ERR_NOMEM. */
+int unigram_encode(const struct unigram *u, const char *text, size_t len, struct token_list *out);

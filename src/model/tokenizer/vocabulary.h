@@ -1,0 +1,55 @@
+/* The vocabulary of a model file: tokens, what kind each one is, and which have a part to play.
+ *
+ * What files leave out or say wrongly is filled in as llama.cpp does it, so that a file means the same everywhere:
+ * defaults by tokenizer model and pre-tokenizer, control tokens and ends of generation known by their text. Views into
+ * the file's header, which must outlive it. Immutable once made. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "model/gguf.h"
+#include "model/tokenizer.h"
+
+enum vocabulary_kind { VOCABULARY_NONE, VOCABULARY_BPE, VOCABULARY_SPM, VOCABULARY_UNIGRAM, VOCABULARY_WORDPIECE };
+
+enum vocabulary_flag {
+    VOCABULARY_ENDS = 1,   /* ends generation */
+    VOCABULARY_LSTRIP = 2, /* takes the white space before it */
+    VOCABULARY_RSTRIP = 4, /* and behind it */
+};
+
+struct vocabulary {
+    enum vocabulary_kind kind;
+    const struct pre_tokenizer *pre; /* of BPE */
+    uint32_t count;
+    const struct gguf_string *texts; /* as the file has them */
+    struct gguf_string *pieces;      /* the bytes that they stand for */
+    uint8_t *types;                  /* enum token_attribute */
+    uint8_t *flags;                  /* enum vocabulary_flag */
+    float *scores;
+    int64_t bos, eos, eot, eom, unknown, separator, padding, mask, fim_pad, fim_rep, fim_sep; /* -1: none */
+    bool add_bos, add_eos, add_separator, add_space_prefix;
+    struct arena arena;
+};
+
+/* ERR_INVALID names the field; ERR_UNSUPPORTED an unknown model or pre-tokenizer. deinit is due in any case. */
+int vocabulary_init(struct vocabulary *v, const struct gguf *g, struct error *error);
+void vocabulary_deinit(struct vocabulary *v);
+
+/* Is the token written in the text of users, or known by its bytes? Neither holds for control tokens. */
+static inline bool vocabulary_is_plain(const struct vocabulary *v, uint32_t id) {
+    return v->types[id] != TOKEN_CONTROL && v->types[id] != TOKEN_UNKNOWN;
+}
+
+/* Are the texts byte-level BPE's? Else they are UTF-8 with U+2581 for spaces, and "<0x0A>" for bytes. */
+bool vocabulary_is_byte_level(const struct vocabulary *v);
+/* The bytes that a text of byte-level BPE stands for, at most len of them, written to `out`; false when the text has
+ * characters that stand for none. Source: GPT-2's encoder.py, bytes_to_unicode. */
+bool vocabulary_unbyte(const char *text, size_t len, char *out, size_t *out_len);
+#define VOCABULARY_SPACE "\xe2\x96\x81" /* U+2581 */
+/* The text with spaces for U+2581, written to `out` (which may be the text); its length. */
+size_t vocabulary_unescape(const char *text, size_t len, char *out);
+/* Is the text of the form "<0x0A>", and for which byte? */
+bool vocabulary_byte(struct gguf_string text, char *out);

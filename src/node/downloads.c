@@ -1,0 +1,232 @@
+#include "node/downloads.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/source.h"
+#include "node/daemon_private.h"
+#include "node/events.h"
+#include "node/ollama.h"
+
+static const char public_hub[] = "https://huggingface.co";
+
+/* ---- links to other stocks ---- */
+
+struct call {
+    struct letter letter;
+    struct daemon *daemon;
+    uint64_t node;
+};
+
+/* The node's id is not in the hello that this one sends, so the call is found by it. */
+static void on_dialled(struct daemon *d, const struct wire_hello *hello, struct link *link) {
+    if (link && d->stock && !d->stopping)
+        stock_take_link(d->stock, hello->instance, link);
+    else
+        link_free(link);
+}
+
+static void deliver_call(struct letter *letter) {
+    struct call *c = (struct call *)letter;
+    struct node_peer_view peers[NODE_PEERS_MAX + 1];
+    size_t count = c->daemon->node && !c->daemon->stopping ? node_peers(c->daemon->node, peers, NODE_PEERS_MAX + 1) : 0;
+    for (size_t i = 0; i < count; i++) {
+        if (peers[i].id != c->node || peers[i].self || peers[i].address.port == 0) continue;
+        struct wire_hello hello = {.kind = WIRE_STORE, .instance = c->node};
+        control_dial_data(c->daemon, &peers[i].address, &hello, on_dialled);
+    }
+    free(c);
+}
+
+/* The stock's thread. */
+static void dial_stock(void *context, uint64_t node) {
+    struct daemon *d = context;
+    struct call *c = calloc(1, sizeof *c);
+    if (c == NULL) return;
+    *c = (struct call){.letter.deliver = deliver_call, .daemon = d, .node = node};
+    mailbox_post(&d->mailbox, &c->letter);
+}
+
+/* The stock's thread. */
+static int locate(void *context, const uint8_t *fingerprint, const char *name, char path[STOCK_PATH_BYTES]) {
+    struct daemon *d = context;
+    struct card *card;
+    int rc = library_find_here(d->library, fingerprint, name, &card, NULL);
+    if (rc < 0) return rc;
+    source_place(card->model.path, path);
+    bool there = path[0] != '\0';
+    card_release(card);
+    return there ? 0 : ERR_NOT_FOUND;
+}
+
+void downloads_peers(struct daemon *d) {
+    struct node_peer_view peers[NODE_PEERS_MAX + 1];
+    uint64_t nodes[STOCK_PEERS_MAX];
+    size_t count = node_peers(d->node, peers, NODE_PEERS_MAX + 1), up = 0;
+    for (size_t i = 0; i < count && up < STOCK_PEERS_MAX; i++)
+        if (peers[i].state == NODE_PEER_UP) nodes[up++] = peers[i].id;
+    stock_set_peers(d->stock, nodes, up);
+}
+
+/* ---- pulls that become plans ---- */
+
+/* A pull that was asked for here: once its headers are here, the cluster decides who holds what. */
+struct wish {
+    struct wish *next;
+    char name[ORIGIN_NAME_BYTES];
+    bool planning;
+};
+
+static void drop_wish(struct daemon *d, const char *name) {
+    for (struct wish **at = &d->wishes; *at; at = &(*at)->next)
+        if (strcmp((*at)->name, name) == 0) {
+            struct wish *w = *at;
+            *at = w->next;
+            free(w);
+            return;
+        }
+}
+
+static void add_wish(struct daemon *d, const char *name) {
+    struct wish *w = calloc(1, sizeof *w);
+    if (w == NULL) return;
+    drop_wish(d, name);
+    w->next = d->wishes;
+    snprintf(w->name, sizeof w->name, "%s", name);
+    d->wishes = w;
+}
+
+/* Where nothing fits, or nobody else is there, this node takes all of it. */
+static void on_planned(struct daemon *d, const char *name, const struct wire_plan *plan) {
+    struct error error = {0};
+    if (plan)
+        stock_hold(d->stock, plan, true, &error);
+    else
+        stock_pull(d->stock, name, true, &error);
+    drop_wish(d, name);
+}
+
+static void plan_wishes(struct daemon *d) {
+    for (struct wish *w = d->wishes, *next; w; w = next) {
+        struct stock_view view;
+        next = w->next;
+        bool found = stock_find(d->stock, w->name, &view);
+        bool over = !found || view.state == STOCK_FAILED || view.state == STOCK_PAUSED || view.state == STOCK_DONE;
+        if (over)
+            drop_wish(d, w->name);
+        else if (view.state == STOCK_PLANNING && !view.follows && !w->planning) {
+            w->planning = true;
+            requests_plan_pull(d, w->name, on_planned);
+        }
+    }
+}
+
+/* ---- news of the stock ---- */
+
+static void deliver_news(struct letter *letter) {
+    struct daemon *d = (struct daemon *)((char *)letter - offsetof(struct daemon, stock_news));
+    atomic_store(&d->stock_told, false);
+    if (d->stopping) return;
+    events_changed(d);
+    requests_pulled(d);
+    ollama_pulled(d);
+    slices_pulled(d);
+    plan_wishes(d);
+}
+
+/* The stock's thread. */
+static void on_changed(void *context) {
+    struct daemon *d = context;
+    if (!atomic_exchange(&d->stock_told, true)) mailbox_post(&d->mailbox, &d->stock_news);
+}
+
+int downloads_open(struct daemon *d, struct error *error) {
+    const char *hub = d->options.hub && d->options.hub[0] ? d->options.hub : public_hub;
+    size_t len = strlen(hub);
+    while (len > 0 && hub[len - 1] == '/') len--;
+    snprintf(d->hub, sizeof d->hub, "%.*s", (int)len, hub);
+    if (strncmp(d->hub, "http://", 7) != 0 && strncmp(d->hub, "https://", 8) != 0)
+        return error_set(error, ERR_INVALID, "CARAVAN_HUB is '%.200s'; it must be an http or https address", hub);
+    d->stock_news.deliver = deliver_news;
+    struct stock_options options = {.home = d->home.path,
+                                    .hub = d->hub,
+                                    .token = d->options.hub_token,
+                                    .agent = "caravan/" CARAVAN_VERSION,
+                                    .disk_max = d->options.disk_bytes,
+                                    .log = &d->log,
+                                    .changed = on_changed,
+                                    .dial = dial_stock,
+                                    .locate = locate,
+                                    .context = d};
+    return stock_new(&d->stock, &options, error);
+}
+
+/* ---- as JSON ---- */
+
+static json_t *known(uint64_t value) { return value ? json_integer((json_int_t)value) : json_null(); }
+
+static json_t *view_json(const struct stock_view *v) {
+    uint64_t left = v->bytes_total - v->bytes_done;
+    json_t *eta = v->rate > 0 ? json_real((double)left / (double)v->rate) : json_null();
+    return json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:i, s:o}", "model", v->name, "state",
+                     stock_state_name(v->state), "bytes_total", known(v->bytes_total), "bytes_done",
+                     (json_int_t)v->bytes_done, "bytes_fetched", (json_int_t)v->fetched_bytes, "bytes_from_peers",
+                     (json_int_t)v->given_bytes, "bytes_per_s", (json_int_t)v->rate, "eta_s", eta, "connections",
+                     (int)v->streams, "error", v->error.code ? json_string(v->error.text) : json_null());
+}
+
+json_t *downloads_list(struct daemon *d) {
+    struct stock_view *views = calloc(STOCK_PULLS_MAX, sizeof *views);
+    json_t *list = json_array();
+    size_t count = views ? stock_views(d->stock, views, STOCK_PULLS_MAX) : 0;
+    for (size_t i = 0; i < count; i++) json_array_append_new(list, view_json(&views[i]));
+    free(views);
+    return list;
+}
+
+/* ---- over HTTP ---- */
+
+void downloads_get(struct daemon *d, struct http_exchange *x) { web_reply(x, 200, downloads_list(d)); }
+
+static int status_of(int code) { return code == ERR_NOT_FOUND ? 404 : code == ERR_INVALID ? 400 : 503; }
+
+static void answer(struct daemon *d, struct http_exchange *x,
+                   int (*act)(struct daemon *d, const char *name, struct error *error)) {
+    struct error error = {0};
+    json_t *body = web_body(x, &error);
+    const char *model = json_string_value(json_object_get(body, "model"));
+    struct stock_view view = {0};
+    if (body && (model == NULL || model[0] == '\0')) error_set(&error, ERR_INVALID, "'model' must name a model");
+    if (error.code == 0) act(d, model, &error);
+    if (error.code) {
+        web_reply(x, status_of(error.code), web_error(error.code, error.text));
+    } else {
+        stock_find(d->stock, model, &view);
+        if (view.name[0] == '\0') snprintf(view.name, sizeof view.name, "%s", model);
+        web_reply(x, 200, view_json(&view));
+    }
+    json_decref(body);
+}
+
+int downloads_pull(struct daemon *d, const char *name, struct error *error) {
+    struct node_peer_view peers[NODE_PEERS_MAX + 1];
+    size_t count = node_peers(d->node, peers, NODE_PEERS_MAX + 1), up = 0;
+    for (size_t i = 0; i < count; i++) up += peers[i].state == NODE_PEER_UP;
+    int rc = stock_pull(d->stock, name, up < 2, error);
+    if (rc == 0 && up >= 2) add_wish(d, name);
+    return rc;
+}
+
+static int halt(struct daemon *d, const char *name, struct error *error) { return stock_pause(d->stock, name, error); }
+static int cancel(struct daemon *d, const char *name, struct error *error) {
+    return stock_cancel(d->stock, name, error);
+}
+
+void downloads_start(struct daemon *d, struct http_exchange *x) { answer(d, x, downloads_pull); }
+void downloads_pause(struct daemon *d, struct http_exchange *x) { answer(d, x, halt); }
+void downloads_cancel(struct daemon *d, struct http_exchange *x) { answer(d, x, cancel); }
+
+void downloads_shut(struct daemon *d) {
+    while (d->wishes) drop_wish(d, d->wishes->name);
+}

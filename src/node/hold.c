@@ -1,0 +1,674 @@
+/* A model held in parts: what of it this node keeps, who fetches what for all, what other nodes can give.
+ *
+ * Everything follows from the plan and the headers, which are the same on every node: the ranges of each member, and
+ * for each chunk the first member that needs it (or the one before, where nobody does). That member fetches it from
+ * where the model comes from, once for all; whoever needs it too gets it from there. What is on any node already comes
+ * from it. The hash of the whole file goes from owner to owner in the order of the file. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/model_file.h"
+#include "engine/share.h"
+#include "engine/source.h"
+#include "engine/weights.h"
+#include "node/hold.h"
+#include "node/hub.h"
+#include "node/mates.h"
+#include "os/clock.h"
+
+enum {
+    NOBODY = UINT16_MAX,
+    SECOND = 1000000,
+    FEED_US = 250000,
+    REPORT_US = 300000,
+    MANIFEST_US = 10 * SECOND, /* for anybody to give the manifest */
+    SILENT_US = 20 * SECOND,   /* a node that gives nothing of what it was asked for is not waited for */
+    FOLLOW_US = 200000,
+    NAME_US = 8 * SECOND,    /* before the hub is asked */
+    SETTLE_US = 10 * SECOND, /* for everybody to say what they have */
+    STARVED_US = 30 * SECOND,
+    PROOF_US = 60 * SECOND, /* for the hash to come round, once everything is here */
+};
+
+/* ---- ranges and owners ---- */
+
+struct marking {
+    struct pull *pull;
+    const struct source *source;
+    uint16_t member;
+    bool wanted; /* by this node */
+};
+
+static uint32_t file_of(const struct pull *p, const char *name) {
+    const struct manifest *m = &p->parcel.manifest;
+    const char *slash = name ? strrchr(name, '/') : NULL;
+    for (uint32_t i = 0; name && i < m->file_count; i++)
+        if (strcmp(manifest_file_name(m, i), slash ? slash + 1 : name) == 0) return i;
+    return 0;
+}
+
+static void mark_file(void *context, const char *name, uint64_t offset, uint64_t len) {
+    struct marking *mark = context;
+    uint32_t file = file_of(mark->pull, name);
+    struct chunks *c = &mark->pull->parcel.transfer.files[file].chunks;
+    uint16_t *owners = mark->pull->owners[file];
+    if (len == 0 || offset >= c->bytes) return;
+    if (len > c->bytes - offset) len = c->bytes - offset;
+    for (uint64_t i = offset / c->chunk_bytes; i <= (offset + len - 1) / c->chunk_bytes; i++) {
+        if (owners[i] == NOBODY) owners[i] = mark->member;
+        c->items[i].wanted |= mark->wanted;
+    }
+}
+
+static void mark_range(void *context, uint64_t offset, uint64_t len) {
+    struct marking *mark = context;
+    source_ranges(mark->source, offset, len, mark_file, mark);
+}
+
+static void mark_members(struct pull *p, const struct model *m, const struct source *source) {
+    const struct wire_plan *plan = p->plan;
+    uint64_t self = mates_self(p->stock);
+    for (uint32_t s = 0; s < plan->stage_count; s++) {
+        const struct wire_stage *stage = &plan->stages[s];
+        uint32_t shares[WIRE_MEMBERS_MAX];
+        for (uint32_t i = 0; i < stage->member_count; i++) shares[i] = plan->members[stage->member_begin + i].share;
+        for (uint32_t i = 0; i < stage->member_count; i++) {
+            uint16_t member = (uint16_t)(stage->member_begin + i);
+            struct share share;
+            share_init(&share, m, i, stage->member_count, shares);
+            struct weights_part part = {stage->layer_begin, stage->layer_end, s == 0, &share};
+            struct marking mark = {p, source, member, plan->members[member].node == self};
+            weights_ranges(m, part, mark_range, &mark);
+        }
+    }
+}
+
+/* What nobody needs belongs to whom the bytes before it belong: the hash of the whole is over all of it. */
+static void fill_owners(struct pull *p) {
+    uint64_t self = mates_self(p->stock);
+    for (size_t file = 0; file < p->parcel.manifest.file_count; file++) {
+        struct chunks *c = &p->parcel.transfer.files[file].chunks;
+        uint16_t before = 0;
+        for (uint32_t i = 0; i < c->count; i++) {
+            if (p->owners[file][i] == NOBODY) p->owners[file][i] = before;
+            before = p->owners[file][i];
+            struct chunk *k = &c->items[i];
+            bool mine = p->plan->members[before].node == self;
+            k->wanted |= mine;
+            k->reserved = p->from_peers; /* until it is known who has it */
+        }
+    }
+}
+
+static int make_owners(struct pull *p, struct error *error) {
+    size_t files = p->parcel.manifest.file_count;
+    p->owners = calloc(files + 1, sizeof *p->owners);
+    for (size_t i = 0; p->owners && i < files; i++) {
+        uint32_t count = p->parcel.transfer.files[i].chunks.count;
+        p->owners[i] = malloc((count + 1) * sizeof *p->owners[i]);
+        if (p->owners[i] == NULL) return error_set(error, ERR_NOMEM, "out of memory");
+        memset(p->owners[i], 0xff, (count + 1) * sizeof *p->owners[i]);
+    }
+    return p->owners ? 0 : error_set(error, ERR_NOMEM, "out of memory");
+}
+
+static void ask_members(struct pull *p);
+
+int hold_begin(struct pull *p, struct error *error) {
+    char path[PARCEL_PATH_BYTES + 32];
+    struct model m;
+    struct source source;
+    uint8_t fingerprint[MODEL_FINGERPRINT_BYTES];
+    snprintf(path, sizeof path, "%s%s", p->parcel.path, recipe_suffix(p->plan->model));
+    int rc = model_file_open(&m, path, error);
+    if (rc < 0) return rc;
+    model_fingerprint(&m, fingerprint);
+    if (memcmp(fingerprint, p->plan->fingerprint, sizeof fingerprint) != 0)
+        rc = error_set(error, ERR_STALE, "%s: the header is not the one that was planned with", p->plan->model);
+    if (rc == 0) rc = source_open(&source, path, error);
+    if (rc == 0) {
+        rc = make_owners(p, error);
+        if (rc == 0) {
+            mark_members(p, &m, &source);
+            fill_owners(p);
+        }
+        source_close(&source);
+    }
+    model_deinit(&m);
+    for (size_t i = 0; rc == 0 && i < p->parcel.manifest.file_count; i++) {
+        struct transfer_file *f = &p->parcel.transfer.files[i];
+        f->proof = f->hashed && !f->verified;
+    }
+    p->asked_us = 0;
+    p->proof_us = 0;
+    if (rc == 0 && p->all) ask_members(p);
+    return rc;
+}
+
+void hold_forget_plan(struct pull *p) {
+    for (size_t i = 0; p->owners && i < p->parcel.manifest.file_count; i++) free(p->owners[i]);
+    free(p->owners);
+    p->owners = NULL;
+}
+
+void hold_end(struct pull *p) {
+    hold_forget_plan(p);
+    while (p->maps) {
+        struct mate_map *next = p->maps->next;
+        chunks_deinit(&p->maps->chunks);
+        free(p->maps);
+        p->maps = next;
+    }
+}
+
+struct pull *hold_find(struct stock *s, const uint8_t *fingerprint, const char *name) {
+    struct origin origin;
+    char plain[SOURCE_PATH_BYTES];
+    bool named = name[0] && origin_parse(&origin, source_place(name, plain), NULL) == 0;
+    for (struct pull *p = s->pulls; p; p = p->next) {
+        if (p->removed) continue;
+        const struct manifest *m = &p->parcel.manifest;
+        bool same = fingerprint && p->open && m->known && memcmp(m->fingerprint, fingerprint, 32) == 0;
+        same |= fingerprint && p->plan && memcmp(p->plan->fingerprint, fingerprint, 32) == 0;
+        if (same || (named && !p->leader && origin_same(&p->origin, &origin))) return p;
+    }
+    return NULL;
+}
+
+/* ---- the other members ---- */
+
+static void ask_members(struct pull *p) {
+    memset(p->members, 0, sizeof p->members);
+    for (uint32_t i = 0; i < p->plan->member_count; i++)
+        if (p->plan->members[i].node == mates_self(p->stock)) p->members[i].done = p->members[i].asked = true;
+}
+
+/* As soon as there is a link. */
+static void send_holds(struct pull *p) {
+    struct wire_store m = {.type = WIRE_STORE_HOLD, .request = p->number, .plan = *p->plan};
+    memcpy(m.fingerprint, p->parcel.manifest.fingerprint, sizeof m.fingerprint);
+    for (uint32_t i = 0; i < p->plan->member_count; i++) {
+        struct mate *to = mates_find(p->stock, p->plan->members[i].node);
+        if (to && !p->members[i].asked) p->members[i].asked = mates_send(to, &m);
+    }
+}
+
+static void take_progress(struct pull *p, const struct mate *from, const struct wire_store *m) {
+    bool same = p->open && memcmp(p->parcel.manifest.fingerprint, m->fingerprint, sizeof m->fingerprint) == 0;
+    for (uint32_t i = 0; same && p->plan && p->all && i < p->plan->member_count; i++) {
+        if (p->plan->members[i].node != from->node) continue;
+        p->members[i] = (struct pull_member){m->bytes_done, m->bytes_total, m->state == WIRE_STORE_HERE, true, m->code};
+        if (m->code == 0) continue;
+        struct error why;
+        error_set(&why, m->code, "node %016llx: %s", (unsigned long long)from->node, m->text);
+        pull_fail(p, &why);
+    }
+}
+
+void hold_report_to(struct pull *p, uint64_t node) {
+    for (unsigned i = 0; i < p->report_count; i++)
+        if (p->reports[i] == node) return;
+    if (p->report_count < sizeof p->reports / sizeof *p->reports) p->reports[p->report_count++] = node;
+}
+
+static void report(struct pull *p, uint64_t now_us) {
+    struct stock_view view;
+    if (p->report_count == 0 || now_us < p->report_us) return;
+    pull_view(p, &view);
+    struct wire_store m = {.type = WIRE_STORE_PROGRESS,
+                           .state = view.state == STOCK_DONE ? WIRE_STORE_HERE : WIRE_STORE_COMING,
+                           .bytes_done = view.bytes_done,
+                           .bytes_total = view.bytes_total,
+                           .code = view.state == STOCK_FAILED ? view.error.code : 0};
+    if (view.state == STOCK_FAILED) snprintf(m.text, sizeof m.text, "%.250s", view.error.text);
+    memcpy(m.fingerprint, p->told_fingerprint, sizeof m.fingerprint);
+    for (unsigned i = 0; i < p->report_count; i++) {
+        struct mate *to = mates_find(p->stock, p->reports[i]);
+        if (to) mates_send(to, &m);
+    }
+    p->report_us = now_us + REPORT_US;
+    if (!pull_under_way(p)) p->report_count = 0;
+}
+
+/* ---- what others have ---- */
+
+static struct mate_map *find_map(const struct pull *p, const struct mate *m, uint32_t file) {
+    for (struct mate_map *map = p->maps; map; map = map->next)
+        if (map->mate == m->number && map->file == file) return map;
+    return NULL;
+}
+
+static void ask_maps(struct pull *p, struct mate *to) {
+    struct wire_store m = {.type = WIRE_STORE_MAP_GET, .request = p->number};
+    memcpy(m.fingerprint, p->parcel.manifest.fingerprint, sizeof m.fingerprint);
+    for (m.file = 0; m.file < p->parcel.manifest.file_count; m.file++) mates_send(to, &m);
+}
+
+static void ask_models(struct pull *p, struct mate *to) {
+    struct wire_store m = {.type = WIRE_STORE_MODEL_GET, .request = p->number};
+    if (p->plan) memcpy(m.fingerprint, p->plan->fingerprint, sizeof m.fingerprint);
+    snprintf(m.name, sizeof m.name, "%s", p->plan ? p->plan->model : p->name);
+    mates_send(to, &m);
+}
+
+/* A hash that somebody verified is what the chunk must have, wherever it comes from. */
+static void learn_hashes(struct chunks *mine, const struct chunks *theirs) {
+    for (uint32_t i = 0; i < mine->count; i++) {
+        struct chunk *k = &mine->items[i];
+        if (theirs->items[i].state != CHUNK_VERIFIED || k->state != CHUNK_OPEN || k->expected) continue;
+        memcpy(k->hash, theirs->items[i].hash, sizeof k->hash);
+        k->expected = true;
+    }
+}
+
+static void take_map(struct pull *p, struct mate *from, const struct wire_store *m) {
+    if (m->len == 0) from->mapless = p->number;
+    if (!p->open || m->file >= p->parcel.manifest.file_count || m->len == 0) return;
+    struct chunks *mine = &p->parcel.transfer.files[m->file].chunks;
+    struct mate_map *map = find_map(p, from, m->file);
+    if (map == NULL) {
+        map = calloc(1, sizeof *map);
+        assert(map != NULL);
+        *map = (struct mate_map){.next = p->maps, .mate = from->number, .file = m->file};
+        p->maps = map;
+        if (chunks_init(&map->chunks, mine->bytes) < 0) return;
+    }
+    if (chunks_read(&map->chunks, m->bytes, m->len, NULL) < 0) return;
+    learn_hashes(mine, &map->chunks);
+    for (uint32_t i = 0; i < mine->count; i++)
+        if (map->chunks.items[i].state != CHUNK_OPEN && !mine->items[i].busy) mine->items[i].reserved = true;
+    p->feed_us = 0;
+}
+
+static bool is_banned(const struct pull *p, uint64_t node) {
+    for (unsigned i = 0; i < p->banned_count; i++)
+        if (p->banned[i] == node) return true;
+    return false;
+}
+
+void hold_wrong(struct pull *p, uint16_t giver) {
+    const struct mate *m = mates_number(p->stock, giver);
+    if (m == NULL || is_banned(p, m->node) || p->banned_count == sizeof p->banned / sizeof *p->banned) return;
+    p->banned[p->banned_count++] = m->node;
+    p->feed_us = 0;
+    log_warn(p->stock->options.log,
+             "node %016llx gave bytes of %s that do not have their hash -> nothing more of it is "
+             "taken from there",
+             (unsigned long long)m->node, p->name);
+}
+
+/* ---- asking for chunks ---- */
+
+static bool may_give(const struct pull *p, const struct mate *m) {
+    return m->asked < MATE_ASKED_MAX && !is_banned(p, m->node);
+}
+
+/* Who has it, the one that is asked least; *somebody: there is one, perhaps busy. */
+static struct mate *who_has(struct pull *p, uint32_t file, uint32_t chunk, bool *somebody) {
+    struct mate *best = NULL;
+    *somebody = false;
+    for (const struct mate_map *map = p->maps; map; map = map->next) {
+        if (map->file != file || map->chunks.count <= chunk || map->chunks.items[chunk].state == CHUNK_OPEN) continue;
+        struct mate *m = mates_number(p->stock, map->mate);
+        if (m == NULL || is_banned(p, m->node)) continue;
+        *somebody = true;
+        if (may_give(p, m) && (best == NULL || m->asked < best->asked)) best = m;
+    }
+    return best;
+}
+
+/* The member that fetches it for all. */
+static struct mate *who_fetches(struct pull *p, uint32_t file, uint32_t chunk, bool *somebody) {
+    uint64_t node = p->owners ? p->plan->members[p->owners[file][chunk]].node : 0;
+    struct mate *m = node && node != mates_self(p->stock) ? mates_find(p->stock, node) : NULL;
+    *somebody = node && node != mates_self(p->stock) && mates_is_peer(p->stock, node) && !is_banned(p, node);
+    return m && may_give(p, m) ? m : NULL;
+}
+
+static void ask_chunk(struct pull *p, struct mate *to, uint32_t file, uint32_t chunk) {
+    struct wire_store m = {.type = WIRE_STORE_CHUNK_GET, .request = p->number, .file = file, .chunk = chunk};
+    struct chunk *k = &p->parcel.transfer.files[file].chunks.items[chunk];
+    memcpy(m.fingerprint, p->parcel.manifest.fingerprint, sizeof m.fingerprint);
+    if (!mates_send(to, &m)) return;
+    if (to->asked++ == 0) to->heard_us = clock_us();
+    k->busy = true;
+    k->giver = to->number;
+    k->have = 0;
+}
+
+static bool from_hub(const struct pull *p) {
+    const struct origin *o = &p->parcel.manifest.origin;
+    return o->repo[0] || o->address[0];
+}
+
+static void feed_file(struct pull *p, uint32_t file, bool settled) {
+    struct chunks *c = &p->parcel.transfer.files[file].chunks;
+    for (uint32_t i = 0; i < c->count; i++) {
+        struct chunk *k = &c->items[i];
+        if (!k->wanted || !k->reserved || k->busy || chunks_full(c, i)) continue;
+        bool has, fetches = false;
+        struct mate *to = who_has(p, file, i, &has);
+        if (to == NULL && !has) to = who_fetches(p, file, i, &fetches);
+        if (to)
+            ask_chunk(p, to, file, i);
+        else if (!has && !fetches && from_hub(p) && settled)
+            k->reserved = false;
+        p->starving |= !to && !has && !fetches && !from_hub(p);
+    }
+}
+
+static void take_chunk(struct pull *p, struct mate *from, const struct wire_store *m) {
+    if (from->asked > 0) from->asked--;
+    if (!p->open || m->file >= p->parcel.manifest.file_count) return;
+    struct chunks *c = &p->parcel.transfer.files[m->file].chunks;
+    if (m->chunk >= c->count) return;
+    struct chunk *k = &c->items[m->chunk];
+    struct mate_map *map = find_map(p, from, m->file);
+    struct error why = {0};
+    if (!k->busy || k->giver != from->number) return;
+    k->busy = false;
+    p->feed_us = 0;
+    if (m->state != WIRE_STORE_HERE || m->len != chunks_size(c, m->chunk)) {
+        if (map) map->chunks.items[m->chunk].state = CHUNK_OPEN;
+        if (!map || m->state != WIRE_STORE_HERE) k->reserved = from_hub(p) ? false : k->reserved;
+    } else if (parcel_write(&p->parcel, m->file, (uint64_t)m->chunk * c->chunk_bytes, m->bytes, m->len, &why) < 0) {
+        pull_fail(p, &why);
+    } else {
+        p->given_bytes += m->len;
+        transfer_given(&p->parcel.transfer, m->file, m->chunk, from->number, clock_us(), &p->effects);
+    }
+}
+
+void hold_mate_lost(struct pull *p, const struct mate *lost) {
+    for (size_t file = 0; p->open && file < p->parcel.manifest.file_count; file++) {
+        struct chunks *c = &p->parcel.transfer.files[file].chunks;
+        for (uint32_t i = 0; i < c->count; i++)
+            if (c->items[i].busy && c->items[i].giver == lost->number) c->items[i].busy = false;
+    }
+    for (struct mate_map **at = &p->maps; *at;) {
+        struct mate_map *map = *at;
+        if (map->mate != lost->number) {
+            at = &map->next;
+            continue;
+        }
+        *at = map->next;
+        chunks_deinit(&map->chunks);
+        free(map);
+    }
+    p->feed_us = 0;
+}
+
+/* Who was asked and gives nothing for long is as good as gone. */
+static void drop_silent(struct pull *p, uint64_t now_us) {
+    for (struct mate *m = p->stock->mates; m; m = m->next) {
+        if (m->asked == 0 || now_us < m->heard_us + SILENT_US) continue;
+        hold_mate_lost(p, m);
+        m->asked = 0;
+        for (size_t file = 0; file < p->parcel.manifest.file_count && from_hub(p); file++)
+            for (uint32_t i = 0; i < p->parcel.transfer.files[file].chunks.count; i++)
+                if (p->owners && p->plan->members[p->owners[file][i]].node == m->node)
+                    p->parcel.transfer.files[file].chunks.items[i].reserved = false;
+    }
+}
+
+/* ---- manifests ---- */
+
+/* Somebody else pulls it: what is held is what that one plans. */
+static void follow(struct pull *p, const struct mate *from, const struct wire_store *m, uint64_t now_us) {
+    p->followed = from->node;
+    p->follow_us = now_us + FOLLOW_US;
+    if (!m->planned || p->plan || !p->open) return;
+    struct wire_plan *plan = malloc(sizeof *plan);
+    assert(plan != NULL);
+    *plan = m->plan;
+    pull_hold(p, plan, true, 0);
+}
+
+static bool has_answered(const struct pull *p, uint64_t node) {
+    for (const struct mate *m = p->stock->mates; m; m = m->next)
+        if (m->node == node && m->absent_for == p->number) return true;
+    return false;
+}
+
+static void take_model(struct pull *p, struct mate *from, const struct wire_store *m) {
+    struct manifest manifest;
+    struct error why = {0};
+    bool coming = m->state == WIRE_STORE_COMING && !p->whole && !p->plan;
+    if (p->state == STOCK_PLANNING && from->node == p->followed) {
+        if (coming)
+            follow(p, from, m, clock_us());
+        else
+            p->followed = 0;
+        return;
+    }
+    if (p->open || p->state != STOCK_LISTING || !p->asking) return;
+    if (m->len == 0 && m->state == WIRE_STORE_COMING) {
+        from->asked_for = 0;
+        p->again_us = clock_us() + FOLLOW_US;
+        return;
+    }
+    if (m->len == 0) {
+        p->answers += !has_answered(p, from->node); /* over one of its links */
+        from->absent_for = p->number;
+        return;
+    }
+    if (manifest_read(&manifest, (const char *)m->bytes, m->len, &why) < 0) {
+        log_warn(p->stock->options.log, "node %016llx: %s", (unsigned long long)from->node, why.text);
+        return;
+    }
+    p->asking = false;
+    pull_take_manifest(p, &manifest);
+    manifest_deinit(&manifest);
+    if (coming) follow(p, from, m, clock_us());
+}
+
+/* Until it has a plan. */
+static void ask_followed(struct pull *p, uint64_t now_us) {
+    struct mate *m = mates_find(p->stock, p->followed);
+    if (m == NULL) p->followed = 0;
+    if (m == NULL || now_us < p->follow_us) return;
+    p->follow_us = now_us + FOLLOW_US;
+    ask_models(p, m);
+}
+
+void hold_answer(struct pull *p, struct mate *from, const struct wire_store *m) {
+    switch (m->type) {
+    case WIRE_STORE_MODEL: take_model(p, from, m); break;
+    case WIRE_STORE_MAP: take_map(p, from, m); break;
+    case WIRE_STORE_CHUNK: take_chunk(p, from, m); break;
+    case WIRE_STORE_PROGRESS: take_progress(p, from, m); break;
+    default: break;
+    }
+}
+
+/* ---- the chain ---- */
+
+static uint32_t end_of_run(const struct pull *p, uint32_t file, uint32_t begin) {
+    uint32_t end = begin, count = p->parcel.transfer.files[file].chunks.count;
+    while (end < count && p->owners[file][end] == p->owners[file][begin]) end++;
+    return end;
+}
+
+static void begin_chains(struct pull *p) {
+    for (uint32_t file = 0; file < p->parcel.manifest.file_count; file++) {
+        struct transfer_file *f = &p->parcel.transfer.files[file];
+        bool mine = f->chunks.count > 0 && p->plan->members[p->owners[file][0]].node == mates_self(p->stock);
+        if (f->proof && !f->chain && mine)
+            transfer_take_chain(&p->parcel.transfer, file, 0, end_of_run(p, file, 0), &p->effects);
+    }
+}
+
+static void tell_verified(struct pull *p, uint32_t file, bool right) {
+    struct wire_store m = {.type = WIRE_STORE_VERIFIED, .file = file, .state = right};
+    memcpy(m.fingerprint, p->parcel.manifest.fingerprint, sizeof m.fingerprint);
+    for (struct mate *to = p->stock->mates; to; to = to->next) mates_send(to, &m);
+}
+
+void hold_chain_ended(struct pull *p, const struct hasher_job *job) {
+    uint32_t file = job->check.file, next = job->check.chunk + 1;
+    struct transfer_file *f = &p->parcel.transfer.files[file];
+    if (p->owners == NULL || job->check.round != f->chain_round || job->code < 0) return;
+    if (next == f->chunks.count) {
+        tell_verified(p, file, f->verified);
+        return;
+    }
+    struct pull_chain *chain = &p->chain_states[file];
+    chain->waits = true;
+    chain->next = next;
+    memcpy(chain->state, job->whole, sizeof chain->state);
+}
+
+/* Handed on as soon as there is a link. */
+static void hand_on_chains(struct pull *p) {
+    for (uint32_t file = 0; file < p->parcel.manifest.file_count; file++) {
+        struct pull_chain *chain = &p->chain_states[file];
+        if (!chain->waits) continue;
+        struct wire_store m = {.type = WIRE_STORE_CHAIN, .file = file, .chunk = chain->next};
+        memcpy(m.fingerprint, p->parcel.manifest.fingerprint, sizeof m.fingerprint);
+        memcpy(m.hash, chain->state, sizeof m.hash);
+        struct mate *to = mates_find(p->stock, p->plan->members[p->owners[file][chain->next]].node);
+        if (to && mates_send(to, &m)) chain->waits = false;
+    }
+}
+
+static void take_chain(struct pull *p, uint32_t file, uint32_t chunk) {
+    struct transfer_file *f = &p->parcel.transfer.files[file];
+    if (chunk >= f->chunks.count || f->verified) return;
+    transfer_take_chain(&p->parcel.transfer, file, chunk, end_of_run(p, file, chunk), &p->effects);
+}
+
+void hold_chain(struct pull *p, const struct wire_store *m) {
+    struct error why;
+    if (!p->open || m->file >= p->parcel.manifest.file_count) return;
+    struct pull_chain *chain = &p->chain_states[m->file];
+    if (m->type == WIRE_STORE_VERIFIED && m->state) {
+        transfer_verified(&p->parcel.transfer, m->file, &p->effects);
+    } else if (m->type == WIRE_STORE_VERIFIED) {
+        error_set(&why, ERR_STALE, "the bytes that came do not have the SHA-256 that the hub tells for the file");
+        pull_fail(p, &why);
+    } else {
+        memcpy(chain->seed, m->hash, sizeof chain->seed);
+        chain->early = p->owners == NULL; /* the plan is not read yet */
+        chain->early_chunk = m->chunk;
+        if (p->owners) take_chain(p, m->file, m->chunk);
+    }
+}
+
+static void take_early_chains(struct pull *p) {
+    for (uint32_t file = 0; file < p->parcel.manifest.file_count; file++) {
+        struct pull_chain *chain = &p->chain_states[file];
+        if (chain->early) take_chain(p, file, chain->early_chunk);
+        chain->early = false;
+    }
+}
+
+/* ---- turns ---- */
+
+static size_t peer_count(struct stock *s) {
+    pthread_mutex_lock(&s->mutex);
+    size_t count = s->peer_count > 0 ? s->peer_count - 1 : 0;
+    pthread_mutex_unlock(&s->mutex);
+    return count;
+}
+
+bool hold_has_peers(struct stock *s) { return peer_count(s) > 0; }
+
+static void ask_for_manifest(struct pull *p, uint64_t now_us) {
+    struct error why;
+    mates_dial(p->stock, now_us);
+    if (p->asked_us == 0) {
+        p->asked_us = now_us;
+        p->again_us = 0;
+        p->answers = 0;
+    }
+    for (struct mate *m = p->stock->mates; m && now_us >= p->again_us; m = m->next)
+        if (m->asked_for != p->number && mates_find(p->stock, m->node) == m) { /* one of several links with a node */
+            ask_models(p, m);
+            m->asked_for = p->number;
+        }
+    bool all = p->answers >= peer_count(p->stock);
+    bool promised = p->again_us > 0 && now_us < p->again_us + NAME_US;
+    if (!all && now_us < p->asked_us + (p->plan || promised ? MANIFEST_US : NAME_US)) return;
+    p->asking = false;
+    p->alone = true;
+    if (p->origin.repo[0] || p->origin.address[0]) {
+        hub_ask(p);
+        return;
+    }
+    error_set(&why, ERR_NOT_FOUND, "no node that can be reached has the model's files");
+    pull_fail(p, &why);
+}
+
+/* Is it known what everybody has? */
+static bool is_settled(struct pull *p, uint64_t now_us) {
+    size_t known = 0;
+    for (struct mate *m = p->stock->mates; m; m = m->next)
+        known += mates_find(p->stock, m->node) == m && (find_map(p, m, 0) || m->mapless == p->number);
+    return known >= peer_count(p->stock) || now_us >= p->mapped_us + SETTLE_US;
+}
+
+static void feed(struct pull *p, uint64_t now_us) {
+    p->feed_us = now_us + FEED_US;
+    if (p->mapped_us == 0) p->mapped_us = now_us;
+    mates_dial(p->stock, now_us);
+    for (struct mate *m = p->stock->mates; m; m = m->next) {
+        if (mates_find(p->stock, m->node) != m || find_map(p, m, 0) || m->mapped_for == p->number) continue;
+        m->mapped_for = p->number;
+        ask_maps(p, m);
+    }
+    drop_silent(p, now_us);
+    p->starving = false;
+    bool settled = is_settled(p, now_us);
+    for (uint32_t i = 0; i < p->parcel.manifest.file_count; i++) feed_file(p, i, settled);
+    if (!p->starving || !settled) p->starved_us = now_us;
+    struct error why;
+    error_set(&why, ERR_NOT_FOUND, "%.200s: no node that can be reached has all of its bytes", p->name);
+    if (now_us > p->starved_us + STARVED_US) pull_fail(p, &why);
+}
+
+void hold_turn(struct pull *p, uint64_t now_us) {
+    if (p->asking) {
+        ask_for_manifest(p, now_us);
+        return;
+    }
+    report(p, now_us);
+    if (!p->open || !pull_under_way(p)) return;
+    if (p->state == STOCK_PLANNING && p->followed) ask_followed(p, now_us);
+    if (p->owners) {
+        if (p->all) send_holds(p);
+        take_early_chains(p);
+        begin_chains(p);
+        hand_on_chains(p);
+    }
+    if (p->from_peers && now_us >= p->feed_us) feed(p, now_us);
+}
+
+static bool members_done(const struct pull *p) {
+    for (uint32_t i = 0; p->all && i < p->plan->member_count; i++)
+        if (!p->members[i].done) return false;
+    return true;
+}
+
+bool hold_bytes_here(const struct pull *p) {
+    for (size_t i = 0; i < p->parcel.manifest.file_count; i++)
+        if (!chunks_satisfied(&p->parcel.transfer.files[i].chunks)) return false;
+    return true;
+}
+
+bool hold_done(struct pull *p, uint64_t now_us) {
+    bool proven = transfer_done(&p->parcel.transfer);
+    for (size_t i = 0; p->owners && i < p->parcel.manifest.file_count; i++)
+        if (p->chain_states[i].waits) return false; /* the next one waits for it */
+    if (!proven && hold_bytes_here(p)) {
+        if (p->proof_us == 0) p->proof_us = now_us + PROOF_US;
+        if (now_us >= p->proof_us) {
+            log_warn(p->stock->options.log, "%s: the hash of the whole file did not come round -> not verified",
+                     p->name);
+            proven = true;
+        }
+    }
+    return proven && members_done(p);
+}
+
+void hold_chunk_ready(struct pull *p, uint32_t file, uint32_t chunk) { mates_chunk_ready(p->stock, p, file, chunk); }

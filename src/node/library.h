@@ -1,0 +1,45 @@
+/* The library: which models are on this machine, and the cards of models that this node speaks for.
+ *
+ * Names become files by looking into the model folders (read again each time: people copy files while the node runs); a
+ * fingerprint is read from a file once and remembered until the file changes. Cards are kept by fingerprint, the ones
+ * used last. Any thread: one lock inside, not held while a big file is read. */
+#pragma once
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "node/card.h"
+
+struct library;
+
+/* `folders`: colon-separated, read only, looked into first; may be NULL. home's own models/ comes last. */
+int library_new(struct library **out, const char *folders, const char *home, struct error *error);
+void library_free(struct library *l);
+
+#define LIBRARY_ANY_SIZE UINT64_MAX
+
+/* The card of MODEL: a path (only if allow_path), a catalog name or a name in the folders. A Hugging Face folder
+ * without a recipe gets the first by which it has at most bytes_max, as source_fit. ERR_NOT_FOUND suggests names. One
+ * reference, the caller's. */
+int library_open(struct library *l, const char *model, bool allow_path, uint64_t bytes_max, struct card **out,
+                 struct error *error);
+/* Is there a model of this name here? ERR_NOT_FOUND suggests names. */
+int library_find_name(struct library *l, const char *model, struct error *error);
+/* The card of a model whose file is on this machine, found by fingerprint. `name` is what others call it: its recipe
+ * says what files here may have to become. ERR_NOT_FOUND. */
+int library_find_here(struct library *l, const uint8_t fingerprint[MODEL_FINGERPRINT_BYTES], const char *name,
+                      struct card **out, struct error *error);
+/* Is only a part of its model on this machine? */
+bool library_is_partial(const struct card *card);
+/* A card that is already open, wherever it came from; NULL: none. Quick. */
+struct card *library_cached(struct library *l, const uint8_t fingerprint[MODEL_FINGERPRINT_BYTES]);
+/* Keep a card that came over a link. */
+void library_keep(struct library *l, struct card *card);
+
+/* `list`: [{"name","path","size_bytes","format","architecture","parameters","context_length"}]. */
+json_t *library_list(struct library *l);
+/* One more name for a model that is here. ERR_NOT_FOUND, ERR_INVALID: no name for a model, ERR_EXISTS. */
+int library_alias(struct library *l, const char *model, const char *alias, struct error *error);
+/* Delete the file of a model in the node's own folder. ERR_DENIED for a read-only folder. */
+int library_remove(struct library *l, const char *model, struct error *error);

@@ -1,0 +1,442 @@
+/* Links with the stocks of other nodes: who asks for a model, a map or a chunk gets it; answers go to the pull that
+ * asked.
+ *
+ * A node that is slow to read is served when it reads again. What it asks for that is on its way here is kept until it
+ * has come. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "node/mates.h"
+#include "node/hold.h"
+#include "os/clock.h"
+#include "os/file.h"
+
+enum { DIAL_US = 1000000, STRANGER_US = 5000000, FAVOURS_MAX = 64, DEPOT_IDLE_US = 30000000 };
+
+struct arrival {
+    struct arrival *next;
+    uint64_t node;
+    struct link *link;
+};
+
+/* A chunk that another node asked for. */
+struct favour {
+    struct favour *next;
+    uint8_t fingerprint[WIRE_FINGERPRINT_BYTES];
+    uint64_t request;
+    uint32_t file, chunk;
+};
+
+/* A model that is here whole and not being pulled, open. */
+struct depot {
+    struct depot *next;
+    struct parcel parcel;
+    uint64_t used_us;
+};
+
+/* ---- sending ---- */
+
+bool mates_send(struct mate *m, struct wire_store *message) {
+    uint8_t head[WIRE_STORE_HEAD_BYTES_MAX];
+    size_t len = wire_store_encode(message, head, sizeof head);
+    struct iovec parts[] = {{head, len}, {(void *)(uintptr_t)message->bytes, message->len}};
+    return link_send(m->link, parts, message->len > 0 ? 2 : 1) == 0;
+}
+
+/* ---- models that can be given away ---- */
+
+static void free_depot(struct depot *d) {
+    parcel_close(&d->parcel);
+    free(d);
+}
+
+static bool is_model(const struct parcel *p, const uint8_t *fingerprint) {
+    return p->manifest.known && memcmp(p->manifest.fingerprint, fingerprint, WIRE_FINGERPRINT_BYTES) == 0;
+}
+
+/* Being pulled or held here, or opened before. */
+static struct parcel *find_open(struct stock *s, const uint8_t *fingerprint) {
+    for (struct pull *p = s->pulls; p; p = p->next)
+        if (p->open && is_model(&p->parcel, fingerprint)) return &p->parcel;
+    for (struct depot *d = s->depots; d; d = d->next) {
+        if (!is_model(&d->parcel, fingerprint)) continue;
+        d->used_us = clock_us();
+        return &d->parcel;
+    }
+    return NULL;
+}
+
+static struct parcel *add_depot(struct stock *s, const struct depot *opened) {
+    struct depot *d = malloc(sizeof *d);
+    assert(d != NULL);
+    *d = *opened;
+    d->used_us = clock_us();
+    d->next = s->depots;
+    s->depots = d;
+    return &d->parcel;
+}
+
+/* A file or folder that somebody put there: all of it is here, and nobody knows its hashes. */
+static struct parcel *open_plain(struct stock *s, const uint8_t *fingerprint, const char *name, const char *path) {
+    struct depot d = {0};
+    if (parcel_open_plain(&d.parcel, path, name, fingerprint, NULL) < 0) return NULL;
+    return add_depot(s, &d);
+}
+
+static struct parcel *open_depot(struct stock *s, const uint8_t *fingerprint, const char *name) {
+    char path[STOCK_PATH_BYTES];
+    struct depot d = {0};
+    struct manifest m;
+    if (s->options.locate(s->options.context, fingerprint, name, path) < 0) return NULL;
+    if (parcel_manifest_of(path, &m, d.parcel.path) < 0) return open_plain(s, fingerprint, name, path);
+    struct parcel *open = m.known ? find_open(s, m.fingerprint) : NULL;
+    char folder[PARCEL_PATH_BYTES];
+    memcpy(folder, d.parcel.path, sizeof folder);
+    if (open == NULL && parcel_open(&d.parcel, folder, &m, 1, NULL) == 0) open = add_depot(s, &d);
+    manifest_deinit(&m);
+    return open;
+}
+
+static struct parcel *obtain(struct stock *s, const uint8_t *fingerprint) {
+    struct parcel *open = find_open(s, fingerprint);
+    return open ? open : open_depot(s, fingerprint, "");
+}
+
+static void close_idle(struct stock *s, uint64_t now_us) {
+    for (struct depot **at = &s->depots; *at;) {
+        struct depot *d = *at;
+        if (now_us < d->used_us + DEPOT_IDLE_US) {
+            at = &d->next;
+            continue;
+        }
+        *at = d->next;
+        free_depot(d);
+    }
+}
+
+/* ---- answering ---- */
+
+/* Who has begun before the other did asks the hub; of two that begin together the one with the lower id. */
+static bool leads(struct stock *s, const struct pull *p, uint64_t other) {
+    if (!p->asking || mates_self(s) < other) return true;
+    for (const struct mate *m = s->mates; m; m = m->next)
+        if (m->node == other && m->absent_for == p->number) return true;
+    return false;
+}
+
+static void give_model(struct stock *s, struct mate *to, const struct wire_store *m) {
+    static const uint8_t none[WIRE_FINGERPRINT_BYTES];
+    struct text json = {0};
+    struct wire_store answer = {.type = WIRE_STORE_MODEL, .request = m->request};
+    bool by_name = memcmp(m->fingerprint, none, sizeof none) == 0;
+    struct pull *pull = hold_find(s, by_name ? NULL : m->fingerprint, m->name);
+    struct parcel *p = pull && pull->open ? &pull->parcel : NULL;
+    if (p == NULL && !by_name) p = find_open(s, m->fingerprint);
+    if (p == NULL && !by_name) p = open_depot(s, m->fingerprint, m->name);
+    bool coming = pull && pull_under_way(pull);
+    if (p && p->manifest.known) {
+        manifest_write(&p->manifest, &json);
+        answer.state = coming ? WIRE_STORE_COMING : WIRE_STORE_HERE;
+        answer.planned = coming && pull->plan;
+        if (answer.planned) answer.plan = *pull->plan;
+        answer.bytes = (const uint8_t *)text_str(&json);
+        answer.len = (uint32_t)json.len;
+    }
+    if (coming && by_name && !answer.len && leads(s, pull, to->node)) answer.state = WIRE_STORE_COMING;
+    mates_send(to, &answer);
+    text_deinit(&json);
+}
+
+static void give_map(struct stock *s, struct mate *to, const struct wire_store *m) {
+    struct parcel *p = obtain(s, m->fingerprint);
+    struct wire_store answer = {.type = WIRE_STORE_MAP, .request = m->request, .file = m->file};
+    memcpy(answer.fingerprint, m->fingerprint, sizeof answer.fingerprint);
+    uint8_t *map = NULL;
+    if (p && m->file < p->manifest.file_count) {
+        const struct chunks *c = &p->transfer.files[m->file].chunks;
+        answer.len = (uint32_t)chunks_map_bytes(c);
+        answer.bytes = map = malloc(answer.len);
+        assert(map != NULL);
+        chunks_write_header(c, map);
+        for (uint32_t i = 0; i < c->count; i++) chunks_write_record(c, i, map + chunks_record_offset(i));
+    }
+    mates_send(to, &answer);
+    free(map);
+}
+
+/* ERR_NOT_FOUND: it is not here and will not be; ERR_AGAIN: it is on its way, or the link is full. */
+static int give_chunk(struct stock *s, struct mate *to, const struct favour *f) {
+    struct parcel *p = obtain(s, f->fingerprint);
+    if (p == NULL || f->file >= p->manifest.file_count) return ERR_NOT_FOUND;
+    const struct chunks *c = &p->transfer.files[f->file].chunks;
+    if (f->chunk >= c->count) return ERR_NOT_FOUND;
+    const struct chunk *k = &c->items[f->chunk];
+    if (k->state == CHUNK_OPEN) return k->wanted && !p->transfer.stopped ? ERR_AGAIN : ERR_NOT_FOUND;
+    if (!link_can_send(to->link)) return ERR_AGAIN;
+    struct wire_store answer = {.type = WIRE_STORE_CHUNK,
+                                .request = f->request,
+                                .file = f->file,
+                                .chunk = f->chunk,
+                                .state = WIRE_STORE_HERE,
+                                .len = chunks_size(c, f->chunk)};
+    memcpy(answer.fingerprint, f->fingerprint, sizeof answer.fingerprint);
+    uint8_t *bytes = malloc(answer.len);
+    struct file file = {.fd = p->files[f->file].data, .bytes = c->bytes};
+    int rc = bytes ? file_read_at(&file, (uint64_t)f->chunk * c->chunk_bytes, bytes, answer.len, NULL) : ERR_NOMEM;
+    answer.bytes = bytes;
+    if (rc == 0) mates_send(to, &answer);
+    free(bytes);
+    return rc == 0 ? 0 : ERR_NOT_FOUND;
+}
+
+static void refuse_chunk(struct mate *to, const struct favour *f) {
+    struct wire_store answer = {.type = WIRE_STORE_CHUNK,
+                                .request = f->request,
+                                .file = f->file,
+                                .chunk = f->chunk,
+                                .state = WIRE_STORE_ABSENT};
+    memcpy(answer.fingerprint, f->fingerprint, sizeof answer.fingerprint);
+    mates_send(to, &answer);
+}
+
+/* True when the favour is done with. */
+static bool try_favour(struct stock *s, struct mate *m, const struct favour *f) {
+    int rc = give_chunk(s, m, f);
+    if (rc == ERR_NOT_FOUND) refuse_chunk(m, f);
+    return rc != ERR_AGAIN;
+}
+
+static void do_favours(struct stock *s, struct mate *m) {
+    for (struct favour **at = &m->favours; *at;) {
+        struct favour *f = *at;
+        if (!link_can_send(m->link)) return;
+        if (!try_favour(s, m, f)) {
+            at = &f->next;
+            continue;
+        }
+        *at = f->next;
+        free(f);
+    }
+}
+
+static void take_favour(struct stock *s, struct mate *m, const struct wire_store *message) {
+    struct favour f = {.request = message->request, .file = message->file, .chunk = message->chunk};
+    struct favour **at = &m->favours;
+    size_t count = 0;
+    memcpy(f.fingerprint, message->fingerprint, sizeof f.fingerprint);
+    for (; *at; at = &(*at)->next) count++;
+    if (count >= FAVOURS_MAX) {
+        refuse_chunk(m, &f);
+        return;
+    }
+    if (count == 0 && try_favour(s, m, &f)) return;
+    *at = malloc(sizeof f);
+    assert(*at != NULL);
+    **at = f;
+}
+
+void mates_chunk_ready(struct stock *s, const struct pull *p, uint32_t file, uint32_t chunk) {
+    for (struct mate *m = s->mates; m; m = m->next)
+        for (struct favour **at = &m->favours; *at;) {
+            struct favour *f = *at;
+            bool this_one = f->file == file && f->chunk == chunk && is_model(&p->parcel, f->fingerprint);
+            if (!this_one || !try_favour(s, m, f)) {
+                at = &f->next;
+                continue;
+            }
+            *at = f->next;
+            free(f);
+        }
+}
+
+/* ---- messages ---- */
+
+static struct pull *asker(struct stock *s, uint64_t number) {
+    for (struct pull *p = s->pulls; p; p = p->next)
+        if (p->number == number) return p;
+    return NULL;
+}
+
+static void take_hold(struct stock *s, const struct mate *from, const struct wire_store *m) {
+    struct error error = {0};
+    stock__hold(s, &m->plan, false, from->node, &error); /* an order to itself */
+}
+
+static void take_message(struct stock *s, struct mate *from, const struct wire_store *m) {
+    struct pull *p;
+    from->heard_us = clock_us();
+    switch (m->type) {
+    case WIRE_STORE_MODEL_GET: give_model(s, from, m); break;
+    case WIRE_STORE_MAP_GET: give_map(s, from, m); break;
+    case WIRE_STORE_CHUNK_GET: take_favour(s, from, m); break;
+    case WIRE_STORE_HOLD: take_hold(s, from, m); break;
+    case WIRE_STORE_MODEL:
+    case WIRE_STORE_MAP:
+    case WIRE_STORE_CHUNK:
+        if ((p = asker(s, m->request)) != NULL) hold_answer(p, from, m);
+        break;
+    case WIRE_STORE_PROGRESS:
+        for (p = s->pulls; p; p = p->next) hold_answer(p, from, m);
+        break;
+    case WIRE_STORE_CHAIN:
+    case WIRE_STORE_VERIFIED:
+        if ((p = hold_find(s, m->fingerprint, "")) != NULL) hold_chain(p, m);
+        break;
+    }
+}
+
+static int take_frames(struct stock *s, struct mate *m, struct error *error) {
+    size_t len;
+    const uint8_t *frame;
+    struct wire_store *message = malloc(sizeof *message);
+    int rc = message ? 0 : error_set(error, ERR_NOMEM, "out of memory");
+    while (rc == 0 && (frame = link_next_frame(m->link, &len)) != NULL) {
+        rc = wire_store_decode(message, frame, len, error);
+        if (rc == 0) take_message(s, m, message);
+        link_frame_done(m->link);
+    }
+    free(message);
+    return rc;
+}
+
+/* ---- links ---- */
+
+uint64_t mates_self(struct stock *s) { return s->peer_count > 0 ? s->peers[0] : 0; }
+
+bool mates_is_peer(struct stock *s, uint64_t node) {
+    bool found = false;
+    pthread_mutex_lock(&s->mutex);
+    for (size_t i = 1; i < s->peer_count; i++) found |= s->peers[i] == node;
+    pthread_mutex_unlock(&s->mutex);
+    return found;
+}
+
+struct mate *mates_find(struct stock *s, uint64_t node) {
+    for (struct mate *m = s->mates; m; m = m->next)
+        if (m->node == node) return m;
+    return NULL;
+}
+
+struct mate *mates_number(struct stock *s, uint16_t number) {
+    for (struct mate *m = s->mates; m; m = m->next)
+        if (m->number == number) return m;
+    return NULL;
+}
+
+void mates_dial(struct stock *s, uint64_t now_us) {
+    uint64_t peers[STOCK_PEERS_MAX];
+    if (now_us < s->dialled_us + DIAL_US) return;
+    s->dialled_us = now_us;
+    pthread_mutex_lock(&s->mutex);
+    size_t count = s->peer_count;
+    memcpy(peers, s->peers, sizeof peers);
+    pthread_mutex_unlock(&s->mutex);
+    for (size_t i = 1; i < count; i++)
+        if (mates_find(s, peers[i]) == NULL) s->options.dial(s->options.context, peers[i]);
+}
+
+static void free_mate(struct mate *m) {
+    while (m->favours) {
+        struct favour *next = m->favours->next;
+        free(m->favours);
+        m->favours = next;
+    }
+    link_free(m->link);
+    free(m);
+}
+
+static void take_arrivals(struct stock *s, uint64_t now_us) {
+    pthread_mutex_lock(&s->mutex);
+    struct arrival *a = s->arrivals;
+    s->arrivals = NULL;
+    pthread_mutex_unlock(&s->mutex);
+    while (a) {
+        struct arrival *next = a->next;
+        struct mate *m = calloc(1, sizeof *m);
+        assert(m != NULL);
+        do s->mate_number++;
+        while (s->mate_number == 0 || mates_number(s, s->mate_number) != NULL);
+        *m = (struct mate){.next = s->mates,
+                           .number = s->mate_number,
+                           .node = a->node,
+                           .link = a->link,
+                           .heard_us = now_us,
+                           .member_us = now_us};
+        s->mates = m;
+        for (struct pull *p = s->pulls; p; p = p->next) p->feed_us = 0;
+        free(a);
+        a = next;
+    }
+}
+
+void stock_take_link(struct stock *s, uint64_t node, struct link *link) {
+    struct arrival *a = malloc(sizeof *a);
+    assert(a != NULL);
+    pthread_mutex_lock(&s->mutex);
+    *a = (struct arrival){s->arrivals, node, link};
+    s->arrivals = a;
+    pthread_mutex_unlock(&s->mutex);
+    fetcher_wake(s->fetcher);
+}
+
+void stock_set_peers(struct stock *s, const uint64_t *nodes, size_t count) {
+    pthread_mutex_lock(&s->mutex);
+    s->peer_count = count < STOCK_PEERS_MAX ? count : STOCK_PEERS_MAX;
+    memcpy(s->peers, nodes, s->peer_count * sizeof *nodes);
+    pthread_mutex_unlock(&s->mutex);
+}
+
+size_t mates_waits(struct stock *s, struct fetch_wait *out, size_t max) {
+    size_t count = 0;
+    for (struct mate *m = s->mates; m && count < max; m = m->next)
+        out[count++] = (struct fetch_wait){link_fd(m->link), link_wants_read(m->link), link_wants_write(m->link)};
+    return count;
+}
+
+/* Who is no member any more, or not one yet after a while, has nothing to ask here. */
+static bool is_stranger(struct stock *s, struct mate *m, uint64_t now_us) {
+    if (mates_is_peer(s, m->node)) m->member_us = now_us;
+    return now_us > m->member_us + STRANGER_US;
+}
+
+static void lose(struct stock *s, struct mate *m) {
+    for (struct pull *p = s->pulls; p; p = p->next) hold_mate_lost(p, m);
+    free_mate(m);
+}
+
+void mates_turn(struct stock *s, uint64_t now_us) {
+    take_arrivals(s, now_us);
+    for (struct mate **at = &s->mates; *at;) {
+        struct mate *m = *at;
+        struct error error = {0};
+        enum link_state state = is_stranger(s, m, now_us) ? LINK_CLOSED : link_pump(m->link);
+        int rc = state == LINK_CLOSED ? 0 : take_frames(s, m, &error);
+        if (rc == 0 && state != LINK_CLOSED) do_favours(s, m);
+        if (rc < 0)
+            log_warn(s->options.log, "store link with node %016llx: %s -> closed", (unsigned long long)m->node,
+                     error.text);
+        if (rc == 0 && state != LINK_CLOSED) {
+            at = &m->next;
+            continue;
+        }
+        *at = m->next;
+        lose(s, m);
+    }
+    close_idle(s, now_us);
+}
+
+void mates_free(struct stock *s) {
+    take_arrivals(s, 0);
+    while (s->mates) {
+        struct mate *next = s->mates->next;
+        free_mate(s->mates);
+        s->mates = next;
+    }
+    while (s->depots) {
+        struct depot *next = s->depots->next;
+        free_depot(s->depots);
+        s->depots = next;
+    }
+}

@@ -1,0 +1,42 @@
+/* Links with the stocks of other nodes. On the stock's thread. */
+#pragma once
+#include "node/stock_private.h"
+
+enum { MATE_ASKED_MAX = 8 };
+
+struct favour;
+
+/* A link with another node's stock. Its number is what chunks remember of their giver. */
+struct mate {
+    struct mate *next;
+    uint16_t number;
+    uint64_t node;
+    struct link *link;
+    unsigned asked;                 /* chunks under way from there */
+    uint64_t absent_for;            /* the pull that it was asked about and did not know */
+    uint64_t mapless;               /* the pull of whose model it has nothing */
+    uint64_t asked_for, mapped_for; /* the pull whose manifest, whose maps it was asked for last */
+    uint64_t heard_us;              /* since when nothing came */
+    uint64_t member_us;             /* when it was a member of the cluster last */
+    struct favour *favours;         /* what it asked for and has not got yet, oldest first */
+};
+
+/* What a node said that it has of a file. */
+struct mate_map {
+    struct mate_map *next;
+    uint16_t mate;
+    uint32_t file;
+    struct chunks chunks;
+};
+
+size_t mates_waits(struct stock *s, struct fetch_wait *out, size_t max);
+void mates_turn(struct stock *s, uint64_t now_us);
+void mates_free(struct stock *s);
+struct mate *mates_find(struct stock *s, uint64_t node); /* by id; NULL: no link */
+struct mate *mates_number(struct stock *s, uint16_t number);
+void mates_dial(struct stock *s, uint64_t now_us);           /* whoever is there and has no link */
+bool mates_send(struct mate *m, struct wire_store *message); /* false: it does not take it now */
+/* A chunk is here: whoever waits for it gets it. */
+void mates_chunk_ready(struct stock *s, const struct pull *p, uint32_t file, uint32_t chunk);
+bool mates_is_peer(struct stock *s, uint64_t node);
+uint64_t mates_self(struct stock *s);

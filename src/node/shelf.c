@@ -1,0 +1,113 @@
+#include "node/shelf.h"
+
+#include <string.h>
+
+#include "api/openai/openai.h"
+#include "node/daemon_private.h"
+#include "node/errand.h"
+
+static void fail_errand(struct errand *e, const struct error *error) {
+    e->status = errand_status(error);
+    e->answer = web_error(error->code, error->text);
+}
+
+/* ---- Caravan's own ---- */
+
+static void list_models(struct errand *e) { e->answer = library_list(e->daemon->library); }
+
+static void show_model(struct errand *e) {
+    struct error error = {0};
+    struct card *c;
+    if (library_open(e->daemon->library, e->model, http_local(e->x), LIBRARY_ANY_SIZE, &c, &error) != 0) {
+        fail_errand(e, &error);
+        return;
+    }
+    const struct model_params *p = &c->model.params;
+    e->answer = json_pack("{s:s, s:s, s:I, s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i}", "name", e->model, "path",
+                          c->model.path, "size_bytes", (json_int_t)c->model.gguf.file_bytes, "format", "gguf",
+                          "architecture", p->architecture, "parameters", (json_int_t)c->model.parameters,
+                          "context_length", (int)p->context, "layers", (int)p->layers, "embedding_length", (int)p->embd,
+                          "heads", (int)p->heads, "kv_heads", (int)p->kv_heads, "vocabulary", (int)p->vocab);
+    card_release(c);
+}
+
+static void remove_model(struct errand *e) {
+    struct error error = {0};
+    if (library_remove(e->daemon->library, e->model, &error) != 0)
+        fail_errand(e, &error);
+    else
+        e->answer = json_object();
+}
+
+void shelf_list(struct daemon *d, struct http_exchange *x) { errand_go(d, x, NULL, list_models, NULL); }
+
+void shelf_show(struct daemon *d, struct http_exchange *x) {
+    errand_go(d, x, http_query(x, "model"), show_model, NULL);
+}
+
+/* Is it still on its way? Then it comes no further, and what is here of it goes. */
+static bool cancel_pull(struct daemon *d, const char *model) {
+    struct stock_view view;
+    return model && stock_find(d->stock, model, &view) && view.state != STOCK_DONE &&
+           stock_cancel(d->stock, model, NULL) == 0;
+}
+
+void shelf_remove(struct daemon *d, struct http_exchange *x) {
+    struct error error = {0};
+    json_t *body = web_body(x, &error);
+    if (cancel_pull(d, json_string_value(json_object_get(body, "model"))))
+        web_reply(x, 200, json_object());
+    else if (body)
+        errand_go(d, x, json_string_value(json_object_get(body, "model")), remove_model, NULL);
+    else
+        web_reply(x, 400, web_error(error.code, error.text));
+    json_decref(body);
+}
+
+/* ---- OpenAI's ---- */
+
+static bool has_model(const json_t *list, const char *name) {
+    size_t i;
+    const json_t *item;
+    json_array_foreach(list, i,
+                       item) if (strcmp(json_string_value(json_object_get(item, "id")), name) == 0) return true;
+    return false;
+}
+
+/* e->answer is an array from here on, until it is finished. */
+static void list_openai(struct errand *e) {
+    json_t *list = library_list(e->daemon->library), *model;
+    size_t i;
+    e->answer = json_array();
+    json_array_foreach(list, i, model) json_array_append_new(
+        e->answer, openai_model(json_string_value(json_object_get(model, "name")), e->daemon->started_s));
+    json_decref(list);
+    if (e->model[0] && !has_model(e->answer, e->model) &&
+        library_find_name(e->daemon->library, e->model, &e->error) == 0)
+        error_set(&e->error, ERR_INVALID, "the file of this model cannot be read: `caravan show` tells why");
+}
+
+/* Models that other nodes hold are as good as those here. */
+static void add_instances(struct errand *e) {
+    struct node_instance_view views[NODE_INSTANCES_MAX];
+    size_t count = node_instances(e->daemon->node, views, NODE_INSTANCES_MAX);
+    for (size_t i = 0; i < count; i++)
+        if (views[i].state == WIRE_READY && !has_model(e->answer, views[i].plan->model))
+            json_array_append_new(e->answer, openai_model(views[i].plan->model, e->daemon->started_s));
+}
+
+static void finish_openai(struct errand *e) {
+    add_instances(e);
+    if (e->model[0] == '\0') {
+        e->answer = json_pack("{s:s, s:o}", "object", "list", "data", e->answer);
+        return;
+    }
+    bool known = has_model(e->answer, e->model);
+    json_decref(e->answer);
+    e->status = known ? 200 : 404;
+    e->answer = known ? openai_model(e->model, e->daemon->started_s) : openai_no_model(e->error.text);
+}
+
+void shelf_openai(struct daemon *d, struct http_exchange *x, const char *name) {
+    errand_go(d, x, name, list_openai, finish_openai);
+}

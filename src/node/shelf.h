@@ -1,0 +1,12 @@
+/* The models on this node, over HTTP: listed, shown, deleted. Folders are read on the pool; the loop answers. */
+#pragma once
+#include "net/http/http.h"
+
+struct daemon;
+
+/* Each takes the exchange and answers it. */
+void shelf_list(struct daemon *d, struct http_exchange *x);   /* `caravan list` */
+void shelf_show(struct daemon *d, struct http_exchange *x);   /* ?model=NAME */
+void shelf_remove(struct daemon *d, struct http_exchange *x); /* {"model"} */
+/* OpenAI's list of what is loaded anywhere or lies here; or the one called `name` ("": all). */
+void shelf_openai(struct daemon *d, struct http_exchange *x, const char *name);

@@ -1,0 +1,50 @@
+#include "os/thread.h"
+
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { NS_PER_S = 1000000000 };
+
+static void *thread_main(void *argument) {
+    struct thread *t = argument;
+    t->run(t->context);
+    return NULL;
+}
+
+int thread_start(struct thread *t, const char *name, void (*run)(void *context), void *context) {
+    t->run = run;
+    t->context = context;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failure = pthread_create(&t->id, NULL, thread_main, t);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failure) return ERR_NOMEM;
+    char short_name[16] = {0};
+    for (unsigned i = 0; i < sizeof short_name - 1 && name[i]; i++) short_name[i] = name[i];
+    pthread_setname_np(t->id, short_name);
+    return 0;
+}
+
+void thread_join(struct thread *t) { pthread_join(t->id, NULL); }
+
+void thread_park(atomic_uint *word, unsigned value, int64_t timeout_ns) {
+    struct timespec timeout = {.tv_sec = timeout_ns / NS_PER_S, .tv_nsec = timeout_ns % NS_PER_S};
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, timeout_ns < 0 ? NULL : &timeout, NULL, 0);
+}
+
+void thread_unpark_all(atomic_uint *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1 << 30, NULL, NULL, 0); }
+
+void thread_yield(void) { sched_yield(); }
+
+void thread_relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb" ::: "memory");
+#endif
+}

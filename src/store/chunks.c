@@ -1,0 +1,159 @@
+#include "store/chunks.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+
+enum { CHUNKS_AIM = 4096, STATE_MAX = CHUNK_VERIFIED };
+
+static const char magic[8] = "CRVNMAP1";
+
+int chunks_init(struct chunks *c, uint64_t bytes) {
+    *c = (struct chunks){.bytes = bytes, .chunk_bytes = CHUNKS_BYTES_MIN};
+    while (c->chunk_bytes < CHUNKS_BYTES_MAX && bytes / c->chunk_bytes > CHUNKS_AIM) c->chunk_bytes *= 2;
+    if (bytes > 1ull << 44) return ERR_LIMIT;
+    c->count = (uint32_t)((bytes + c->chunk_bytes - 1) / c->chunk_bytes);
+    c->items = calloc(c->count + 1, sizeof *c->items);
+    return c->items ? 0 : ERR_NOMEM;
+}
+
+void chunks_deinit(struct chunks *c) {
+    free(c->items);
+    *c = (struct chunks){0};
+}
+
+uint32_t chunks_size(const struct chunks *c, uint32_t index) {
+    uint64_t left = c->bytes - (uint64_t)index * c->chunk_bytes;
+    return left < c->chunk_bytes ? (uint32_t)left : c->chunk_bytes;
+}
+
+/* ---- on disk ---- */
+
+size_t chunks_record_offset(uint32_t index) { return CHUNKS_HEADER_BYTES + (size_t)index * CHUNKS_RECORD_BYTES; }
+
+size_t chunks_map_bytes(const struct chunks *c) { return chunks_record_offset(c->count); }
+
+void chunks_write_header(const struct chunks *c, uint8_t out[CHUNKS_HEADER_BYTES]) {
+    memset(out, 0, CHUNKS_HEADER_BYTES);
+    struct bytes_writer w = bytes_writer(out, CHUNKS_HEADER_BYTES);
+    bytes_put(&w, magic, sizeof magic);
+    bytes_put_u64(&w, c->bytes);
+    bytes_put_u32(&w, c->chunk_bytes);
+    bytes_put_u32(&w, c->count);
+}
+
+void chunks_write_record(const struct chunks *c, uint32_t index, uint8_t out[CHUNKS_RECORD_BYTES]) {
+    const struct chunk *k = &c->items[index];
+    struct bytes_writer w = bytes_writer(out, CHUNKS_RECORD_BYTES);
+    bytes_put_u32(&w, k->have);
+    bytes_put_u32(&w, k->state);
+    bytes_put(&w, k->hash, sizeof k->hash);
+}
+
+static bool read_record(struct bytes_reader *r, uint32_t size, struct chunk *out) {
+    uint32_t have = bytes_u32(r), state = bytes_u32(r);
+    bytes_copy(r, out->hash, sizeof out->hash);
+    if (have > size || state > STATE_MAX || (state > CHUNK_OPEN && have != size)) return false;
+    out->have = have;
+    out->state = (uint8_t)state;
+    return true;
+}
+
+int chunks_read(struct chunks *c, const uint8_t *map, size_t len, struct error *error) {
+    struct bytes_reader r = bytes_reader(map, len);
+    const uint8_t *front = bytes_take(&r, sizeof magic);
+    bool good = front && memcmp(front, magic, sizeof magic) == 0 && len == chunks_map_bytes(c);
+    good = good && bytes_u64(&r) == c->bytes && bytes_u32(&r) == c->chunk_bytes && bytes_u32(&r) == c->count;
+    bytes_take(&r, CHUNKS_HEADER_BYTES - 24);
+    for (uint32_t i = 0; good && i < c->count; i++) good = read_record(&r, chunks_size(c, i), &c->items[i]);
+    if (good) return 0;
+    memset(c->items, 0, c->count * sizeof *c->items);
+    return error_set(error, ERR_INVALID, "the map of the file's chunks is damaged or belongs to another file");
+}
+
+/* ---- what is here ---- */
+
+bool chunks_full(const struct chunks *c, uint32_t index) { return c->items[index].have == chunks_size(c, index); }
+
+uint64_t chunks_have_bytes(const struct chunks *c) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < c->count; i++) sum += c->items[i].have;
+    return sum;
+}
+
+uint64_t chunks_prefix(const struct chunks *c) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < c->count; i++) {
+        sum += c->items[i].have;
+        if (!chunks_full(c, i)) break;
+    }
+    return sum;
+}
+
+void chunks_fill(struct chunks *c, uint64_t offset, uint64_t len) {
+    while (len > 0 && offset < c->bytes) {
+        uint32_t index = (uint32_t)(offset / c->chunk_bytes), within = (uint32_t)(offset % c->chunk_bytes);
+        uint64_t room = chunks_size(c, index) - within, step = len < room ? len : room;
+        if (within == c->items[index].have) c->items[index].have += (uint32_t)step;
+        offset += step;
+        len -= step;
+    }
+}
+
+void chunks_drop(struct chunks *c, uint32_t index) {
+    c->items[index].have = 0;
+    c->items[index].state = CHUNK_OPEN;
+}
+
+/* ---- what is wanted ---- */
+
+void chunks_want(struct chunks *c, uint64_t offset, uint64_t len) {
+    if (len == 0 || offset >= c->bytes) return;
+    if (len > c->bytes - offset) len = c->bytes - offset;
+    for (uint64_t i = offset / c->chunk_bytes; i <= (offset + len - 1) / c->chunk_bytes; i++) c->items[i].wanted = true;
+}
+
+uint64_t chunks_wanted_bytes(const struct chunks *c) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < c->count; i++) sum += c->items[i].wanted ? chunks_size(c, i) : 0;
+    return sum;
+}
+
+uint64_t chunks_missing_bytes(const struct chunks *c) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < c->count; i++) sum += c->items[i].wanted ? chunks_size(c, i) - c->items[i].have : 0;
+    return sum;
+}
+
+bool chunks_satisfied(const struct chunks *c) {
+    for (uint32_t i = 0; i < c->count; i++)
+        if (c->items[i].wanted && c->items[i].state == CHUNK_OPEN) return false;
+    return true;
+}
+
+static bool is_missing(const struct chunks *c, uint32_t index) {
+    const struct chunk *k = &c->items[index];
+    return k->wanted && !k->busy && !k->reserved && !chunks_full(c, index);
+}
+
+bool chunks_next_run(struct chunks *c, uint64_t bytes_max, uint64_t *offset, uint64_t *len) {
+    uint32_t first = 0;
+    while (first < c->count && !is_missing(c, first)) first++;
+    if (first == c->count) return false;
+    uint32_t end = first;
+    *offset = (uint64_t)first * c->chunk_bytes + c->items[first].have;
+    *len = 0;
+    do {
+        c->items[end].busy = true;
+        *len += chunks_size(c, end) - c->items[end].have;
+        end++; /* a run ends before a chunk that is begun: its bytes would come twice */
+    } while (end < c->count && *len < bytes_max && is_missing(c, end) && c->items[end].have == 0);
+    return true;
+}
+
+void chunks_release(struct chunks *c, uint64_t offset, uint64_t len) {
+    if (len == 0) return;
+    for (uint64_t i = offset / c->chunk_bytes; i <= (offset + len - 1) / c->chunk_bytes && i < c->count; i++)
+        c->items[i].busy = false;
+}

@@ -1,0 +1,79 @@
+/* The chunks of a file that is on its way: which bytes are here, what their hashes are, which are wanted.
+ *
+ * A file is cut into chunks of one size, a power of two that follows from the file's size, so every node cuts it alike.
+ * A chunk fills from its beginning; when it is full it is read back and hashed. The map lives beside the file on disk,
+ * one record per chunk, written as bytes come in, so that whoever is killed loses what was in the air and nothing
+ * else. Pure, one thread. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum {
+    CHUNKS_HASH_BYTES = 32,
+    CHUNKS_HEADER_BYTES = 64,
+    CHUNKS_RECORD_BYTES = 40,
+    CHUNKS_BYTES_MIN = 64 << 10,
+    CHUNKS_BYTES_MAX = 4 << 20,
+};
+
+enum chunk_state {
+    CHUNK_OPEN,     /* `have` bytes of it are here */
+    CHUNK_HASHED,   /* all of it, and its hash is known */
+    CHUNK_VERIFIED, /* and the hash is right: the whole file's was, or somebody who knew it said so */
+};
+
+struct chunk {
+    uint32_t have;
+    uint8_t state;     /* enum chunk_state */
+    bool wanted, busy; /* busy: somebody fetches it */
+    bool reserved;     /* comes from another node, not from where the model comes from */
+    bool expected;     /* `hash` is what somebody who knows said; it is not compared yet */
+    uint16_t checking; /* how often it is being hashed */
+    uint16_t giver;    /* who was asked for it: the driver's number */
+    uint8_t hash[CHUNKS_HASH_BYTES];
+};
+
+struct chunks {
+    uint64_t bytes; /* of the file */
+    uint32_t chunk_bytes, count;
+    struct chunk *items;
+};
+
+/* 0 or ERR_NOMEM; ERR_LIMIT for files beyond what the map can hold (2^44 bytes). */
+int chunks_init(struct chunks *c, uint64_t bytes);
+void chunks_deinit(struct chunks *c);                         /* a zeroed struct is fine */
+uint32_t chunks_size(const struct chunks *c, uint32_t index); /* bytes of a chunk: the last one may be short */
+
+/* ---- on disk ---- */
+/* Bytes of the whole map. */
+size_t chunks_map_bytes(const struct chunks *c);
+void chunks_write_header(const struct chunks *c, uint8_t out[CHUNKS_HEADER_BYTES]);
+void chunks_write_record(const struct chunks *c, uint32_t index, uint8_t out[CHUNKS_RECORD_BYTES]);
+size_t chunks_record_offset(uint32_t index);
+/* Take what a map says of a file of c->bytes. ERR_INVALID for another file's or a broken one; c is as after init. */
+int chunks_read(struct chunks *c, const uint8_t *map, size_t len, struct error *error);
+
+/* ---- what is here ---- */
+bool chunks_full(const struct chunks *c, uint32_t index);
+uint64_t chunks_have_bytes(const struct chunks *c);
+/* Bytes from the start of the file that are here without a gap. */
+uint64_t chunks_prefix(const struct chunks *c);
+/* Bytes came in at `offset`, which is where their chunks' bytes end. */
+void chunks_fill(struct chunks *c, uint64_t offset, uint64_t len);
+/* Nothing of the chunk is here after all. */
+void chunks_drop(struct chunks *c, uint32_t index);
+
+/* ---- what is wanted ---- */
+void chunks_want(struct chunks *c, uint64_t offset, uint64_t len);
+uint64_t chunks_wanted_bytes(const struct chunks *c);
+uint64_t chunks_missing_bytes(const struct chunks *c); /* wanted, not here */
+/* Are all wanted chunks hashed? */
+bool chunks_satisfied(const struct chunks *c);
+/* The first run of bytes that is wanted, not here and not busy, of about bytes_max (whole chunks at its end); its
+ * chunks become busy. False: there is none. */
+bool chunks_next_run(struct chunks *c, uint64_t bytes_max, uint64_t *offset, uint64_t *len);
+/* The chunks of the range are not busy any more. */
+void chunks_release(struct chunks *c, uint64_t offset, uint64_t len);

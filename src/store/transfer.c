@@ -1,0 +1,392 @@
+#include "store/transfer.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/prng.h"
+
+enum {
+    MS = 1000,
+    SECOND = 1000 * MS,
+    STREAMS_FIRST = 2,
+    RUN_BYTES_MIN = 4 << 20,
+    RUN_BYTES_MAX = 256 << 20,
+    FAILURES_MAX = 8,
+    PAUSE_US = 500 * MS,
+    PAUSE_DOUBLINGS_MAX = 6,
+    RETRY_AFTER_S_MAX = 600,
+    MEASURE_US = 1 * SECOND,
+    GROW_AGAIN_US = 20 * SECOND,
+    AGAIN_MAX = 1,
+};
+
+int transfer_init(struct transfer *t, const struct manifest *m, uint64_t seed, struct error *error) {
+    *t = (struct transfer){.stopped = true, .target = STREAMS_FIRST, .growing = true, .random = seed};
+    t->files = calloc(m->file_count + 1, sizeof *t->files);
+    if (t->files == NULL) return error_set(error, ERR_NOMEM, "out of memory");
+    t->file_count = m->file_count;
+    for (size_t i = 0; i < m->file_count; i++) {
+        struct transfer_file *f = &t->files[i];
+        f->hashed = m->files[i].hashed;
+        memcpy(f->sha256, m->files[i].sha256, sizeof f->sha256);
+        int rc = chunks_init(&f->chunks, m->files[i].bytes);
+        f->chain_end = f->chunks.count;
+        if (rc == 0) continue;
+        transfer_deinit(t);
+        return error_set(error, rc, "%.200s: %s", m->files[i].path, error_text(rc));
+    }
+    return 0;
+}
+
+void transfer_deinit(struct transfer *t) {
+    for (size_t i = 0; i < t->file_count; i++) chunks_deinit(&t->files[i].chunks);
+    free(t->files);
+    *t = (struct transfer){0};
+}
+
+void transfer_effects_deinit(struct transfer_effects *e) {
+    free(e->items);
+    *e = (struct transfer_effects){0};
+}
+
+static void emit(struct transfer_effects *e, struct transfer_effect effect) {
+    if (e->count == e->capacity) {
+        e->capacity = e->capacity ? 2 * e->capacity : 64;
+        e->items = realloc(e->items, e->capacity * sizeof *e->items);
+        assert(e->items != NULL);
+    }
+    e->items[e->count++] = effect;
+}
+
+/* ---- what is wanted ---- */
+
+void transfer_want(struct transfer *t, uint32_t file, uint64_t offset, uint64_t len) {
+    chunks_want(&t->files[file].chunks, offset, len);
+}
+
+void transfer_want_all(struct transfer *t) {
+    for (size_t i = 0; i < t->file_count; i++) {
+        struct transfer_file *f = &t->files[i];
+        chunks_want(&f->chunks, 0, f->chunks.bytes);
+        f->proof = f->chain = f->hashed && !f->verified;
+        f->chain_begin = f->chain_next = 0;
+        f->chain_end = f->chunks.count;
+    }
+}
+
+bool transfer_done(const struct transfer *t) {
+    for (size_t i = 0; i < t->file_count; i++) {
+        const struct transfer_file *f = &t->files[i];
+        if (!chunks_satisfied(&f->chunks) || (f->proof && !f->verified)) return false;
+    }
+    return true;
+}
+
+uint64_t transfer_wanted_bytes(const struct transfer *t) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < t->file_count; i++) sum += chunks_wanted_bytes(&t->files[i].chunks);
+    return sum;
+}
+
+uint64_t transfer_missing_bytes(const struct transfer *t) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < t->file_count; i++) sum += chunks_missing_bytes(&t->files[i].chunks);
+    return sum;
+}
+
+/* ---- hashing ---- */
+
+static void record(struct transfer_effects *e, uint32_t file, uint32_t chunk, uint32_t count) {
+    emit(e, (struct transfer_effect){.type = TRANSFER_RECORD, .file = file, .chunk = chunk, .count = count});
+}
+
+static void check(struct transfer *t, uint32_t file, uint32_t chunk, bool hash, bool chain,
+                  struct transfer_effects *e) {
+    struct transfer_file *f = &t->files[file];
+    f->chunks.items[chunk].checking++;
+    emit(e, (struct transfer_effect){.type = TRANSFER_CHECK,
+                                     .file = file,
+                                     .chunk = chunk,
+                                     .hash = hash,
+                                     .chain = chain,
+                                     .round = f->chain_round});
+}
+
+/* The chain goes on over what is here: a chunk that fills now is hashed for both purposes at once, and so is what was
+ * on the disk before; others were hashed already. */
+static void lengthen_chain(struct transfer *t, uint32_t file, bool all, struct transfer_effects *e) {
+    struct transfer_file *f = &t->files[file];
+    while (f->chain && !f->verified && f->chain_next < f->chain_end && chunks_full(&f->chunks, f->chain_next)) {
+        uint32_t chunk = f->chain_next++;
+        check(t, file, chunk, all || f->chunks.items[chunk].state == CHUNK_OPEN, true, e);
+    }
+}
+
+static void chunk_is_full(struct transfer *t, uint32_t file, uint32_t chunk, struct transfer_effects *e) {
+    struct transfer_file *f = &t->files[file];
+    if (f->chain && !f->verified && f->chain_next == chunk && chunk < f->chain_end)
+        lengthen_chain(t, file, false, e);
+    else
+        check(t, file, chunk, true, false, e);
+}
+
+static void restart_chain(struct transfer_file *f) {
+    f->chain_next = f->chain_begin;
+    f->chain_round++;
+}
+
+/* ---- streams ---- */
+
+/* Runs are short enough that the streams end together, and long enough that asking for them costs nothing. */
+static uint64_t run_bytes(const struct transfer *t) {
+    uint64_t share = transfer_missing_bytes(t) / t->target, second = t->rate / (t->active + 1);
+    uint64_t bytes = second > RUN_BYTES_MIN ? second : RUN_BYTES_MIN;
+    if (bytes > share) bytes = share;
+    return bytes < RUN_BYTES_MAX ? bytes : RUN_BYTES_MAX;
+}
+
+static bool begin_stream(struct transfer *t, struct transfer_effects *e) {
+    unsigned number = 0;
+    uint64_t bytes = run_bytes(t);
+    while (number < TRANSFER_STREAMS_MAX && t->streams[number].active) number++;
+    if (number == TRANSFER_STREAMS_MAX) return false;
+    for (uint32_t i = 0; i < t->file_count; i++) {
+        uint64_t offset, len;
+        if (!chunks_next_run(&t->files[i].chunks, bytes, &offset, &len)) continue;
+        t->streams[number] = (struct transfer_stream){.active = true, .file = i, .at = offset, .end = offset + len};
+        t->active++;
+        emit(e, (struct transfer_effect){
+                    .type = TRANSFER_FETCH, .stream = number, .file = i, .offset = offset, .len = len});
+        return true;
+    }
+    return false;
+}
+
+static void begin_streams(struct transfer *t, uint64_t now_us, struct transfer_effects *e) {
+    if (t->stopped || now_us < t->resume_us) return;
+    t->resume_us = 0;
+    while (t->active < t->target && begin_stream(t, e)) continue;
+}
+
+static void release(struct transfer *t, unsigned number) {
+    struct transfer_stream *s = &t->streams[number];
+    /* The chunk that it stopped in is the first of what is left. */
+    struct chunks *c = &t->files[s->file].chunks;
+    chunks_release(c, s->at / c->chunk_bytes * c->chunk_bytes, s->end - s->at / c->chunk_bytes * c->chunk_bytes);
+    s->active = false;
+    t->active--;
+}
+
+void transfer_start(struct transfer *t, uint64_t now_us, struct transfer_effects *e) {
+    bool was_stopped = t->stopped;
+    t->stopped = false;
+    t->error = (struct error){0};
+    t->failures = 0;
+    t->resume_us = 0;
+    t->measure_us = now_us;
+    t->measure_bytes = t->fetched_bytes;
+    for (uint32_t i = 0; was_stopped && i < t->file_count; i++) {
+        struct transfer_file *f = &t->files[i];
+        restart_chain(f);
+        lengthen_chain(t, i, true, e);
+        for (uint32_t k = 0; k < f->chunks.count; k++)
+            if (chunks_full(&f->chunks, k) && !f->chunks.items[k].checking &&
+                f->chunks.items[k].state != CHUNK_VERIFIED)
+                check(t, i, k, true, false, e);
+    }
+    begin_streams(t, now_us, e);
+}
+
+void transfer_stop(struct transfer *t, const struct error *why, struct transfer_effects *e) {
+    t->stopped = true;
+    if (why) t->error = *why;
+    for (unsigned i = 0; i < TRANSFER_STREAMS_MAX; i++) {
+        if (!t->streams[i].active) continue;
+        release(t, i);
+        emit(e, (struct transfer_effect){.type = TRANSFER_STOP, .stream = i});
+    }
+}
+
+/* ---- what streams bring ---- */
+
+void transfer_bytes(struct transfer *t, unsigned number, uint64_t len, uint64_t now_us, struct transfer_effects *e) {
+    struct transfer_stream *s = &t->streams[number];
+    struct chunks *c = &t->files[s->file].chunks;
+    assert(s->active && len <= s->end - s->at);
+    if (len == 0) return;
+    uint32_t first = (uint32_t)(s->at / c->chunk_bytes), last = (uint32_t)((s->at + len - 1) / c->chunk_bytes);
+    chunks_fill(c, s->at, len);
+    s->at += len;
+    s->progress += len;
+    t->fetched_bytes += len;
+    t->failures = 0;
+    record(e, s->file, first, last - first + 1);
+    for (uint32_t k = first; k <= last; k++)
+        if (chunks_full(c, k)) {
+            c->items[k].busy = false;
+            chunk_is_full(t, s->file, k, e);
+        }
+}
+
+static bool is_final(const struct transfer_outcome *o) {
+    return o->code == ERR_DENIED || o->code == ERR_NOT_FOUND || o->code == ERR_UNSUPPORTED || o->code == ERR_LIMIT ||
+           o->code == ERR_INVALID || o->code == ERR_IO || o->code == ERR_STALE;
+}
+
+static void pause(struct transfer *t, const struct transfer_outcome *o, uint64_t now_us) {
+    uint32_t asked = o->retry_after_s < RETRY_AFTER_S_MAX ? o->retry_after_s : RETRY_AFTER_S_MAX;
+    unsigned doublings = t->failures < PAUSE_DOUBLINGS_MAX ? t->failures : PAUSE_DOUBLINGS_MAX;
+    uint64_t pause_us = (uint64_t)PAUSE_US << doublings;
+    pause_us += prng_below(&t->random, pause_us / 2);
+    if (asked > 0) pause_us = (uint64_t)asked * SECOND + prng_below(&t->random, SECOND / 4);
+    if (now_us + pause_us > t->resume_us) t->resume_us = now_us + pause_us;
+    if (t->target > 1) t->target--; /* who is asked less fails less */
+    t->growing = false;
+    t->grow_us = now_us + GROW_AGAIN_US;
+}
+
+void transfer_ended(struct transfer *t, unsigned number, const struct transfer_outcome *o, uint64_t now_us,
+                    struct transfer_effects *e) {
+    struct transfer_stream *s = &t->streams[number];
+    assert(s->active);
+    bool complete = s->at == s->end, moved = s->progress >= t->files[s->file].chunks.chunk_bytes;
+    release(t, number);
+    if (!complete) {
+        struct error why;
+        error_set(&why, o->code ? o->code : ERR_CLOSED, "%s", o->text ? o->text : "the hub sent less than it said");
+        if (is_final(o) || (++t->failures > FAILURES_MAX && o->retry_after_s == 0)) {
+            transfer_stop(t, &why, e);
+            return;
+        }
+        if (!moved || o->retry_after_s > 0) pause(t, o, now_us);
+    }
+    begin_streams(t, now_us, e);
+}
+
+void transfer_given(struct transfer *t, uint32_t file, uint32_t chunk, uint16_t giver, uint64_t now_us,
+                    struct transfer_effects *e) {
+    struct chunks *c = &t->files[file].chunks;
+    struct chunk *k = &c->items[chunk];
+    k->have = chunks_size(c, chunk);
+    k->busy = false;
+    k->giver = giver;
+    record(e, file, chunk, 1);
+    chunk_is_full(t, file, chunk, e);
+}
+
+/* ---- what hashing finds ---- */
+
+static void fetch_again(struct transfer *t, uint32_t file, struct transfer_effects *e) {
+    struct transfer_file *f = &t->files[file];
+    for (uint32_t i = 0; i < f->chunks.count; i++) chunks_drop(&f->chunks, i);
+    restart_chain(f);
+    record(e, file, 0, f->chunks.count);
+}
+
+void transfer_verified(struct transfer *t, uint32_t file, struct transfer_effects *e) {
+    struct transfer_file *f = &t->files[file];
+    f->verified = true;
+    for (uint32_t i = 0; i < f->chunks.count; i++)
+        if (f->chunks.items[i].state == CHUNK_HASHED) f->chunks.items[i].state = CHUNK_VERIFIED;
+    record(e, file, 0, f->chunks.count);
+}
+
+void transfer_recheck(struct transfer *t, uint32_t file, struct transfer_effects *e) {
+    for (uint32_t i = 0; i < t->files[file].chunks.count; i++)
+        if (chunks_full(&t->files[file].chunks, i)) check(t, file, i, true, false, e);
+}
+
+void transfer_take_chain(struct transfer *t, uint32_t file, uint32_t begin, uint32_t end, struct transfer_effects *e) {
+    struct transfer_file *f = &t->files[file];
+    f->chain = true;
+    f->chain_begin = begin;
+    f->chain_end = end;
+    restart_chain(f);
+    lengthen_chain(t, file, false, e);
+}
+
+static void whole_is_known(struct transfer *t, uint32_t file, const uint8_t *whole, struct transfer_effects *e) {
+    struct transfer_file *f = &t->files[file];
+    if (memcmp(whole, f->sha256, sizeof f->sha256) == 0) {
+        transfer_verified(t, file, e);
+        return;
+    }
+    fetch_again(t, file, e);
+    if (f->again++ < AGAIN_MAX) return;
+    struct error why;
+    error_set(&why, ERR_STALE,
+              "the bytes that came do not have the SHA-256 that the hub tells for the file: none of "
+              "them were kept");
+    transfer_stop(t, &why, e);
+}
+
+/* What was read back is not what was written, or cannot be read: this chunk comes again. */
+static void mend(struct transfer *t, uint32_t file, uint32_t chunk, struct transfer_effects *e) {
+    struct transfer_file *f = &t->files[file];
+    if (f->chunks.items[chunk].giver)
+        emit(e, (struct transfer_effect){
+                    .type = TRANSFER_WRONG, .file = file, .chunk = chunk, .giver = f->chunks.items[chunk].giver});
+    f->chunks.items[chunk].giver = 0;
+    chunks_drop(&f->chunks, chunk);
+    t->mended++;
+    record(e, file, chunk, 1);
+    if (chunk < f->chain_next) restart_chain(f);
+}
+
+void transfer_checked(struct transfer *t, const struct transfer_effect *check_of, int code,
+                      const uint8_t hash[CHUNKS_HASH_BYTES], const uint8_t *whole, uint64_t now_us,
+                      struct transfer_effects *e) {
+    struct transfer_file *f = &t->files[check_of->file];
+    struct chunk *k = &f->chunks.items[check_of->chunk];
+    bool current = check_of->round == f->chain_round || !check_of->chain;
+    k->checking--;
+    bool known = k->state != CHUNK_OPEN || k->expected, right = memcmp(hash, k->hash, CHUNKS_HASH_BYTES) == 0;
+    if (!chunks_full(&f->chunks, check_of->chunk)) {
+        /* dropped meanwhile */
+    } else if (code < 0 || (known && check_of->hash && !right)) {
+        mend(t, check_of->file, check_of->chunk, e);
+    } else if (k->state == CHUNK_OPEN) {
+        memcpy(k->hash, hash, CHUNKS_HASH_BYTES);
+        k->state = k->expected ? CHUNK_VERIFIED : CHUNK_HASHED;
+        record(e, check_of->file, check_of->chunk, 1);
+        emit(e, (struct transfer_effect){.type = TRANSFER_READY, .file = check_of->file, .chunk = check_of->chunk});
+    }
+    if (whole && current && chunks_full(&f->chunks, check_of->chunk)) whole_is_known(t, check_of->file, whole, e);
+    lengthen_chain(t, check_of->file, false, e);
+    begin_streams(t, now_us, e);
+}
+
+/* ---- time ---- */
+
+/* One stream more as long as that makes it faster, one less when it did not. */
+static void adapt(struct transfer *t, uint64_t now_us) {
+    t->rate = (t->fetched_bytes - t->measure_bytes) * SECOND / (now_us - t->measure_us);
+    t->measure_us = now_us;
+    t->measure_bytes = t->fetched_bytes;
+    if (t->growing && t->active == t->target) {
+        bool faster = t->rate > t->rate_before + t->rate_before / 12;
+        if (faster && t->target < TRANSFER_STREAMS_MAX) t->target++;
+        if (!faster && t->target > 1) t->target--;
+        t->growing = faster;
+        t->grow_us = now_us + GROW_AGAIN_US;
+        t->rate_before = t->rate;
+    } else if (!t->growing && now_us >= t->grow_us && t->target < TRANSFER_STREAMS_MAX) {
+        t->growing = true;
+        t->target++;
+        t->rate_before = t->rate;
+    }
+}
+
+void transfer_tick(struct transfer *t, uint64_t now_us, struct transfer_effects *e) {
+    if (t->stopped) return;
+    if (now_us >= t->measure_us + MEASURE_US) adapt(t, now_us);
+    begin_streams(t, now_us, e);
+}
+
+uint64_t transfer_deadline(const struct transfer *t) {
+    if (t->stopped || transfer_done(t)) return UINT64_MAX;
+    uint64_t measure_us = t->measure_us + MEASURE_US;
+    return t->resume_us > 0 && t->resume_us < measure_us ? t->resume_us : measure_us;
+}

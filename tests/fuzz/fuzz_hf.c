@@ -1,0 +1,54 @@
+/* A model's folder of any texts: config.json, tokenizer.json, tokenizer_config.json, generation_config.json, a template
+ * and the header of a shard, split by lines of "--". What comes of it is refused, or a header that can be read. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/gguf.h"
+#include "model/hf.h"
+
+enum { TEXTS = 6, SHARD_BYTES = 1 << 20 };
+
+static size_t split(const char *data, size_t size, struct hf_text out[TEXTS]) {
+    size_t count = 0;
+    while (count < TEXTS && size > 0) {
+        const char *cut = memmem(data, size, "\n--\n", 4);
+        size_t len = cut ? (size_t)(cut - data) : size;
+        out[count++] = (struct hf_text){data, len};
+        size_t used = cut ? len + 4 : len;
+        data += used;
+        size -= used;
+    }
+    return count;
+}
+
+static void check(struct hf_result *r) {
+    struct error error = {0};
+    struct gguf g;
+    uint8_t *header = NULL;
+    size_t len = 0;
+    if (gguf_writer_take(&r->writer, &header, &len, &error) < 0) return;
+    uint64_t end = 0;
+    for (size_t i = 0; i < r->parts.count; i++) {
+        assert(r->parts.items[i].to_offset >= end);
+        end = r->parts.items[i].to_offset;
+    }
+    if (gguf_parse(&g, header, len, len + r->writer.data_bytes, &error) == 0) gguf_deinit(&g);
+    free(header);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct hf_text texts[TEXTS] = {0};
+    struct error error = {0};
+    struct safetensors shard = {0};
+    struct hf_result result;
+    split((const char *)data, size, texts);
+    struct hf_files files = {texts[0], texts[1], texts[2], texts[3], texts[4], &shard, 1};
+    if (texts[5].data && safetensors_parse(&shard, texts[5].data, texts[5].len, SHARD_BYTES, &error) < 0)
+        files.shard_count = 0;
+    if (hf_convert(&files, size % 2 ? recipe_find("q4_k_m") : NULL, &result, &error) == 0) check(&result);
+    hf_result_deinit(&result);
+    safetensors_deinit(&shard);
+    return 0;
+}

@@ -1,0 +1,78 @@
+"""Tiny models of families beyond those of the fixtures: what their blocks are made of, and the keys of their files.
+
+With llama.cpp 0.3.36 at hand `more_families.py DUMP` writes more_families.json anew: DUMP is a program that prints the
+logits of `DUMP MODEL 1,2,3` as float32, computed in one batch with a float32 cache."""
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from engine import tiny_model
+
+EXPECTED = Path(__file__).with_suffix(".json")
+SEED = 1
+TOKENS = [int(token) for token in np.random.default_rng([SEED, 99]).integers(0, 512, 48)]
+POSITIONS, VOCAB = list(range(0, 48, 6)) + [47], list(range(3, 512, 64))
+
+
+def fused_attention_with_norms(f, layer):
+    q, kv = f.heads * f.head_dim, f.kv_heads * f.head_dim
+    return {"attn_qkv.weight": (q + 2 * kv, f.embd), "attn_output.weight": (f.embd, q),
+            "attn_q_norm.weight": (f.head_dim,), "attn_k_norm.weight": (f.head_dim,)}
+
+
+def families():
+    t = tiny_model()
+    mixture = t.MOE | {"expert_feed_forward_length": 256}
+    shared = mixture | {"leading_dense_block_count": 1, "expert_shared_count": 1}
+    sigmoid = {"expert_gating_func": 2, "expert_weights_norm": True, "expert_weights_scale": 2.5}
+    chosen = t.leading(1, t.gated_ffn, t.experts(256, shared=256, select_bias=True))
+    cohere = dict(tied=True, norms=("attn_norm",), layer_norm=True, gain={"output_norm": 20.0},
+                  keys={"logit_scale": 0.25})
+    qwen3 = dict(head_dim=64, rope_dims=None, rope_base=1e6)
+    three_axes = {"rope.dimension_sections": [12, 10, 10, 0]}
+    return {
+        "command-r": t.Family("command-r", [t.attention(), t.gated_ffn], **cohere),
+        "command-r-plus": t.Family("command-r", [t.attention(qk_norm="heads"), t.gated_ffn], layers=64, **cohere),
+        "olmoe": t.Family("olmoe", [t.attention(qk_norm="all"), t.experts(256)], ff=256, kv_heads=8, rope_dims=None,
+                          keys=t.MOE),
+        "deepseek": t.Family("deepseek", [t.attention(), t.leading(1, t.gated_ffn, t.experts(256, shared=512))],
+                             keys=shared | {"expert_shared_count": 2, "expert_weights_scale": 1.0}),
+        "dots1": t.Family("dots1", [t.attention(qk_norm="head"), chosen], kv_heads=8, keys=shared | sigmoid),
+        "exaone": t.Family("exaone", [t.attention(), t.gated_ffn], rope_base=5e5,
+                           constants={"rope_freqs.weight": t.llama3_factors}),
+        "glm4moe": t.Family("glm4moe", [t.attention("qkv", qk_norm="head"), chosen], rope_dims=16,
+                            norms=("attn_norm", "post_attention_norm"), keys=shared | sigmoid),
+        "minimax-m2": t.Family("minimax-m2", [t.attention(qk_norm="all"), t.experts(256, select_bias=True)], ff=256,
+                               rope_dims=16, head_dim=64, rope_base=5e6, keys=mixture | {"expert_gating_func": 2}),
+        "bailingmoe2": t.Family("bailingmoe2", [fused_attention_with_norms, chosen], rope_dims=16,
+                                keys=shared | sigmoid | {"expert_shared_feed_forward_length": 256,
+                                                         "expert_group_count": 4, "expert_group_used_count": 2}),
+        "qwen3vl": t.Family("qwen3vl", [t.attention(qk_norm="head"), t.gated_ffn], keys=three_axes, **qwen3),
+        "qwen3vlmoe": t.Family("qwen3vlmoe", [t.attention(qk_norm="head"), t.experts(256)], keys=mixture | three_axes,
+                               **qwen3),
+    }
+
+
+def expectation(logits):
+    return {"argmax": logits.argmax(1).tolist(),
+            "logits": [[float(f"{x:.6g}") for x in row] for row in logits[np.ix_(POSITIONS, VOCAB)]]}
+
+
+def main():
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, family in families().items():
+            path = Path(folder) / "tiny.gguf"
+            crc = tiny_model().write(family, name, path, SEED)
+            command = [sys.argv[1], path, ",".join(map(str, TOKENS))]
+            logits = np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout, "<f4")
+            found[name] = {"weights_crc32": f"{crc:08x}"} | expectation(logits.reshape(len(TOKENS), -1))
+    EXPECTED.write_text("{\n" + ",\n".join(f"{json.dumps(n)}: {json.dumps(v)}" for n, v in found.items()) + "\n}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Logits of tiny models of families beyond those of the fixtures, as llama.cpp computes them, and one arithmetic."""
+import json
+
+import numpy as np
+import pytest
+
+from engine import TINY_MODEL, isa_levels, logits, nmse, run, tiny_model
+from more_families import EXPECTED, POSITIONS, SEED, TOKENS, VOCAB, families
+
+pytestmark = pytest.mark.skipif(not TINY_MODEL.exists(), reason=f"no writer of tiny models at {TINY_MODEL}")
+
+GOLDEN = json.loads(EXPECTED.read_text())
+
+
+def write(name, folder, family=None):
+    path = folder / f"{name}.gguf"
+    crc = tiny_model().write(family or families()[name], name, path, SEED)
+    return path, f"{crc:08x}"
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_as_llama_cpp(name, tmp_path):
+    golden = GOLDEN[name]
+    path, crc = write(name, tmp_path)
+    assert crc == golden["weights_crc32"], "the writer does not give the weights of the expected values"
+    found = logits(path, TOKENS, kv="f32")
+    assert nmse(found[np.ix_(POSITIONS, VOCAB)], golden["logits"]) <= 1e-9
+    assert found.argmax(1).tolist() == golden["argmax"]
+    truth = logits(path, TOKENS, isa_levels()[-1])
+    for isa in isa_levels():
+        assert logits(path, TOKENS, isa, chunk=5, threads=2).tobytes() == truth.tobytes(), isa
+
+
+def test_qwen2vl_reads_text_as_qwen2(tmp_path):
+    t = tiny_model()
+    parts, keys = [t.attention("qkv"), t.gated_ffn], {"rope.dimension_sections": [8, 4, 4, 0]}
+    common = dict(rope_dims=None, rope_base=1e6)
+    plain, _ = write("plain", tmp_path, t.Family("qwen2", parts, **common))
+    axes, _ = write("axes", tmp_path, t.Family("qwen2vl", parts, keys=keys, **common))
+    assert logits(axes, TOKENS).tobytes() == logits(plain, TOKENS).tobytes()
+
+
+def beyond(layers_beyond):
+    """A model of four layers, some of which only predict further tokens and have more tensors."""
+    t = tiny_model()
+
+    def more(f, layer):
+        return {"nextn.eh_proj.weight": (f.embd, 2 * f.embd)} if layer >= 4 - layers_beyond else {}
+    return t.Family("glm4moe", [t.attention("qkv"), t.gated_ffn, more], layers=4, rope_dims=16,
+                    norms=("attn_norm", "post_attention_norm"), keys={"nextn_predict_layers": layers_beyond})
+
+
+def test_layers_that_predict_further_tokens_are_left_out(tmp_path):
+    t = tiny_model()
+    three = t.Family("glm4moe", [t.attention("qkv"), t.gated_ffn], rope_dims=16,
+                     norms=("attn_norm", "post_attention_norm"))
+    plain, _ = write("plain", tmp_path, three)
+    longer, _ = write("longer", tmp_path, beyond(1))
+    assert logits(longer, TOKENS).tobytes() == logits(plain, TOKENS).tobytes()
+
+
+def test_at_least_one_layer_is_run(tmp_path):
+    path, _ = write("none", tmp_path, beyond(4))
+    result = run("debug", "logits", path, "--tokens=1")
+    assert result.returncode == 1 and b"nextn_predict_layers is 4, of 4 layers" in result.stderr

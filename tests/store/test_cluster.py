@@ -1,0 +1,135 @@
+"""A cluster that pulls: the hub serves each byte once, each node keeps its part, nodes give what they have."""
+import subprocess
+
+import pytest
+from conftest import CARAVAN, Home, shapes, wait_until
+
+LAYERS = 16
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """45 MB in many layers."""
+    path = tmp_path_factory.mktemp("wide") / "w-Q8_0.gguf"
+    return shapes.write_gguf(path, layers=LAYERS, width=512, ff=1536, kv=256, vocab=2000)[0]
+
+
+class Cluster:
+    def __init__(self, folder, hub, count, *flags):
+        self.hub = hub
+        self.nodes = [Home(folder / f"home{i}", hub) for i in range(count)]
+        code = self.nodes[0].cli("code").stdout.strip()
+        for node in self.nodes[1:]:
+            node.cli("join", code)
+        for i, node in enumerate(self.nodes):
+            self.start(node, i, *flags)
+
+    def start(self, node, number, *flags):
+        running = [n for n in self.nodes if n.process and n is not node and n.process.poll() is None]
+        peers = [flag for n in running[:1] for flag in ("--peer", self.address(n))]
+        node.start("--name", f"n{number}", "--threads", "1", *peers, *flags)
+        others = len(running) + 1
+        assert wait_until(lambda: sum(n["state"] == "up" for n in node.json("nodes")) >= others, 10)
+
+    @staticmethod
+    def address(node):
+        address = next(n["address"] for n in node.json("nodes") if n["self"])
+        return "127.0.0.1:" + address.rpartition(":")[2]
+
+    def stop(self):
+        for node in self.nodes:
+            if node.process and node.process.poll() is None:
+                assert node.stop() == 0
+
+
+@pytest.fixture
+def cluster(tmp_path, hub):
+    made = []
+
+    def make(count, *flags):
+        made.append(Cluster(tmp_path, hub, count, *flags))
+        return made[-1]
+    yield make
+    for one in made:
+        one.stop()
+
+
+def disk(home):
+    return shapes.allocated(home.path / "models")
+
+
+def logits(home, name):
+    command = [CARAVAN, "debug", "logits", name, "--cluster", "--tokens", "1,2,3,4"]
+    return subprocess.run(command, env=home.env, capture_output=True, check=True).stdout
+
+
+def reference(model):
+    return subprocess.run([CARAVAN, "debug", "logits", model, "--tokens", "1,2,3,4"], capture_output=True,
+                          check=True).stdout
+
+
+def assert_shared(nodes, share=1.1):
+    """Each node's disk holds its part and little more."""
+    parts = {m["node"]: m["weights_bytes"] for s in nodes[0].json("ps")[0]["stages"] for m in s["members"]}
+    for node in nodes:
+        me = next(n["id"] for n in node.json("nodes") if n["self"])
+        assert disk(node) <= share * parts[me] + (1 << 20), (me, disk(node), parts)
+
+
+def test_four_nodes_load_and_the_hub_serves_once(cluster, hub, wide):
+    hub.add("org/wide", "w-Q8_0.gguf", wide)
+    size = wide.stat().st_size
+    nodes = cluster(4).nodes
+    nodes[1].cli("load", "org/wide", "--nodes", "4", "--split", "pipeline", "--context", "256")
+    assert logits(nodes[2], "org/wide") == reference(wide)
+    assert hub.served <= 1.02 * size, hub.served / size
+    assert_shared(nodes)
+
+
+def test_four_nodes_pull_and_load_later(cluster, hub, wide):
+    hub.add("org/wide", "w-Q8_0.gguf", wide)
+    size = wide.stat().st_size
+    nodes = cluster(4, "--memory", "150M").nodes
+    nodes[0].cli("pull", "org/wide")
+    assert size <= hub.served <= 1.02 * size
+    assert sum(disk(n) for n in nodes) <= 1.15 * size
+    (listed,) = nodes[0].json("list")
+    assert listed["name"] == "org/wide" and listed["size_bytes"] == size
+    nodes[0].cli("load", "org/wide")
+    assert logits(nodes[3], "org/wide") == reference(wide) and hub.served <= 1.02 * size
+
+
+def test_all_pull_at_once(cluster, hub, wide):
+    hub.add("org/wide", "w-Q8_0.gguf", wide)
+    size = wide.stat().st_size
+    hub.rate = 40e6
+    nodes = cluster(3).nodes
+    pulls = [subprocess.Popen([CARAVAN, "pull", "org/wide"], env=n.env, stderr=subprocess.PIPE) for n in nodes]
+    for pull in pulls:
+        assert pull.wait(timeout=60) == 0, pull.stderr.read()
+    assert hub.served <= 1.1 * size, hub.served / size
+
+
+def test_a_newcomer_gets_its_part_from_the_others(cluster, hub, wide, tmp_path):
+    hub.add("org/wide", "w-Q8_0.gguf", wide)
+    together = cluster(2)
+    nodes = together.nodes
+    nodes[0].cli("load", "org/wide", "--nodes", "2", "--context", "256")
+    nodes[0].cli("stop", "org/wide")
+    served = hub.served
+    late = Home(tmp_path / "late", hub)
+    late.cli("join", nodes[0].cli("code").stdout.strip())
+    together.nodes.append(late)
+    together.start(late, 2)
+    nodes[0].cli("load", "org/wide", "--nodes", "3", "--context", "256")
+    assert logits(late, "org/wide") == reference(wide)
+    assert hub.served == served and disk(late) > 1e6
+
+
+def test_a_file_of_one_node_serves_all(cluster, hub, wide):
+    nodes = cluster(3).nodes
+    (nodes[1].path / "models").mkdir(exist_ok=True)
+    (nodes[1].path / "models/mine.gguf").symlink_to(wide)
+    nodes[1].cli("load", "mine", "--nodes", "3", "--context", "256")
+    assert logits(nodes[0], "mine") == reference(wide)
+    assert hub.served == 0 and disk(nodes[0]) < 0.6 * wide.stat().st_size

@@ -1,0 +1,320 @@
+"""Pulling models from a hub onto one node: names, what goes wrong on the way, what is kept of it."""
+import hashlib
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import CARAVAN, Home, hubs, shapes, wait_until
+
+
+def same(path, model):
+    return Path(path).read_bytes() == model.read_bytes()
+
+
+def test_a_pulled_model_is_there_under_its_name(home, hub, repo, model):
+    shown = home.json("pull", "org/repo:Q8_0")
+    assert shown["name"] == "org/repo:Q8_0" and shown["size_bytes"] == model.stat().st_size
+    (listed,) = home.json("list")
+    assert listed["name"] == "org/repo:Q8_0" and same(listed["path"], model) and listed["architecture"] == "llama"
+    assert hub.served == model.stat().st_size
+    assert home.json("show", "org/repo:Q8_0")["path"] == listed["path"]
+    home.cli("load", "org/repo:Q8_0", "--context", "256")
+    home.cli("rm", "org/repo:Q8_0")
+    assert home.json("list") == [] and not list((home.path / "models").iterdir())
+
+
+def test_one_model_by_many_names_comes_once(home, hub, repo, model):
+    names = ["org/repo", "org/repo:q8_0", "hf.co/org/repo", "hf.co/org/repo/m-Q8_0.gguf",
+             "https://huggingface.co/org/repo/blob/main/m-Q8_0.gguf"]
+    for name in names:
+        home.cli("pull", name)
+    assert hub.served == model.stat().st_size
+    assert {m["name"] for m in home.json("list")} == set(names) and len({m["path"] for m in home.json("list")}) == 1
+    for name in names[1:]:
+        home.cli("rm", name)
+    assert [m["name"] for m in home.json("list")] == names[:1]
+    home.cli("show", "hf.co/org/repo")  # the same, said in another way
+
+
+def test_the_same_bytes_of_another_repository_come_once(home, hub, repo, model):
+    hub.add("other/copy", "name.gguf", model)
+    home.cli("pull", "org/repo")
+    home.cli("pull", "other/copy")
+    assert hub.served == model.stat().st_size
+    home.cli("rm", "org/repo")
+    assert same(home.json("list")[0]["path"], model)
+
+
+def test_an_address_of_a_file(home, hub, repo, model):
+    home.cli("pull", "org/repo")
+    address = f"{hub.cdn_url}/{next(iter(hub.links))}"
+    assert "no address of a GGUF file" in home.fails("pull", address)
+    hub.links["plain.gguf"] = hubs.File(model)
+    home.cli("pull", f"{hub.cdn_url}/plain.gguf")
+    assert home.json("show", f"{hub.cdn_url}/plain.gguf")["size_bytes"] == model.stat().st_size
+
+
+def test_split_files_are_one_model(home, hub, tmp_path, model):
+    whole = shapes.write_gguf(tmp_path / "w.gguf", layers=5)[0]
+    parts = shapes.write_gguf(tmp_path / "m-Q8_0.gguf", layers=5, parts=3)
+    for part in parts:
+        hub.add("org/split", f"Q8_0/{part.name}", part)
+    home.cli("pull", "org/split:Q8_0")
+    (listed,) = home.json("list")
+    assert listed["format"] == "gguf" and Path(listed["path"]).is_dir()
+    assert listed["size_bytes"] == sum(part.stat().st_size for part in parts)
+    tokens = ["--tokens", "1,2,3,4,5"]
+    run = [CARAVAN, "debug", "logits"]
+    alone = subprocess.run([*run, whole, *tokens], capture_output=True, check=True).stdout
+    assert subprocess.run([*run, "org/split:Q8_0", *tokens], env=home.env, capture_output=True,
+                          check=True).stdout == alone
+
+
+def test_missing_parts_are_told(home, hub, tmp_path):
+    for part in shapes.write_gguf(tmp_path / "m.gguf", parts=3)[:2]:
+        hub.add("org/split", part.name, part)
+    assert "only 2 of its 3 parts" in home.fails("pull", "org/split")
+
+
+def test_which_file_is_meant(home, hub, tmp_path):
+    for quant in ("Q2_K", "Q4_K_M", "Q4_K_M_L", "Q8_0"):
+        seed = len(quant) + ord(quant[1])
+        hub.add("org/many", f"m-{quant}.gguf", shapes.write_gguf(tmp_path / f"m-{quant}.gguf", seed=seed)[0])
+    hub.add("org/many", "mmproj-m-Q4_K_M.gguf", b"pictures")
+    hub.page = 2  # a list in pages
+    assert home.json("pull", "org/many")["path"].endswith("/m-Q4_K_M.gguf")
+    assert home.json("pull", "org/many:q2_k")["path"].endswith("/m-Q2_K.gguf")
+    error = home.fails("pull", "org/many:Q5_K_M")
+    assert "Q5_K_M" in error and "m-Q8_0.gguf" in error and "mmproj" not in error
+
+
+def test_a_hub_that_only_describes_and_tells_no_sizes(home, hub, repo, model):
+    hub.tree = False
+    home.cli("pull", "org/repo")
+    assert same(home.json("list")[0]["path"], model)
+
+
+def test_names_that_cannot_be(home, hub):
+    for name in ("org/../repo", "hf.co/org/repo/../../x.gguf", "org/repo:..", "org/re po", "../x", "hf.co/org",
+                 "ftp://host/x.gguf", "file:///etc/passwd", "nothing-like-it"):
+        assert home.fails("pull", name).startswith("caravan: "), name
+    assert hub.requests == [] and not list((home.path / "models").iterdir())
+    assert "no org/none" in home.fails("pull", "org/none")
+
+
+def test_gated_models_want_a_token_that_nobody_else_sees(tmp_path, hub, repo, model):
+    hub.gated["org/repo"] = "secret-token"
+    plain = Home(tmp_path / "plain", hub)
+    assert "HF_TOKEN" in plain.fails("pull", "org/repo")
+    wrong = Home(tmp_path / "wrong", hub, HF_TOKEN="other-token")
+    error = wrong.fails("pull", "org/repo")
+    assert "HF_TOKEN does not open it" in error and "other-token" not in error
+    hub.requests.clear()
+    right = Home(tmp_path / "right", hub, HF_TOKEN="secret-token")
+    right.cli("pull", "org/repo")
+    cdn = [headers for path, headers in hub.requests if path.startswith("/" + next(iter(hub.links)))]
+    assert cdn and not any("Authorization" in headers for headers in cdn)
+    for path in Path(right.path).rglob("*"):
+        assert path.is_dir() or path.is_socket() or b"secret-token" not in path.read_bytes()
+
+
+def test_what_is_no_model_is_not_kept(home, hub):
+    for name, data in (("archive", b"PK\x03\x04" * 100000), ("short", b"GGUF"), ("text", b"hello " * 100000)):
+        hub.add(f"bad/{name}", "m.gguf", data)
+        assert "is no model" in home.fails("pull", f"bad/{name}"), name
+    assert home.json("list") == [] and not list((home.path / "models").iterdir())
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "gopher://127.0.0.1/"])
+def test_redirects_lead_to_the_web_only(home, hub, repo, target):
+    hub.redirect = target
+    assert home.fails("pull", "org/repo")
+    assert home.json("list") == []
+
+
+def test_passing_troubles_are_ridden_out(home, hub, repo, model):
+    fault = hubs.Fault
+    hub.hub_faults = [fault("status", status=503), fault("status", status=429, retry_after=1)]
+    hub.faults = [fault("status", status=500), fault("cut", 100_000), fault("cut", 0), fault("cut", 3_000_000),
+                  fault("status", status=429, retry_after=1), fault("status", status=502)]
+    home.cli("pull", "org/repo")
+    assert same(home.json("list")[0]["path"], model)
+    assert hub.served < 1.02 * model.stat().st_size
+
+
+def test_a_stalled_connection_is_left(home, hub, repo, model):
+    hub.faults = [hubs.Fault("stall", 200_000)]
+    begin = time.monotonic()
+    home.cli("pull", "org/repo")
+    assert same(home.json("list")[0]["path"], model) and time.monotonic() - begin < 40
+
+
+def test_a_wrong_byte_is_noticed(home, hub, repo, model):
+    hub.faults = [hubs.Fault("flip", 1_000_000)]
+    home.cli("pull", "org/repo")
+    assert same(home.json("list")[0]["path"], model)
+
+
+def test_a_hub_that_lies_about_the_hash(home, hub, repo):
+    hub.repos["org/repo"]["m-Q8_0.gguf"].lie = "ab" * 32
+    assert "SHA-256" in home.fails("pull", "org/repo")
+    assert home.json("list") == [] and not list((home.path / "models").iterdir())
+
+
+def test_a_host_without_ranges(home, hub, repo, model):
+    hub.ranges = False
+    home.cli("pull", "org/repo")
+    assert same(home.json("list")[0]["path"], model)
+
+
+def test_a_killed_pull_goes_on_where_it_was(home, hub, repo, model):
+    hub.rate, size = 6e6, model.stat().st_size
+    home.start()
+    home.post("downloads", model="org/repo")
+    assert wait_until(lambda: any(d["bytes_done"] > size // 3 for d in home.downloads()), 20)
+    home.stop(signal.SIGKILL)
+    time.sleep(0.1)
+    before, hub.rate = hub.served, 0
+    (listed,) = home.json("list")
+    assert listed["name"] == "org/repo" and Path(listed["path"]).is_dir()
+    assert "only a part" in home.fails("bench", "org/repo", "--json")
+    home.cli("pull", "org/repo")
+    assert same(home.json("list")[0]["path"], model)
+    assert size // 3 <= before and hub.served <= 1.02 * size + 128 * 1024, (before, hub.served, size)
+
+
+def test_bytes_that_change_on_the_disk_come_again(home, hub, repo, model):
+    hub.rate, size = 6e6, model.stat().st_size
+    home.start()
+    home.post("downloads", model="org/repo")
+    assert wait_until(lambda: any(d["bytes_done"] > size // 2 for d in home.downloads()), 20)
+    home.stop(signal.SIGKILL)
+    hub.rate = 0
+    (path,) = (home.path / "models").glob("*/*.gguf")
+    with path.open("r+b") as file:
+        file.seek(100_000)
+        file.write(b"wrong bytes here")
+    home.cli("pull", "org/repo")
+    assert same(home.json("list")[0]["path"], model)
+    assert hub.served <= 1.05 * size
+
+
+def test_pause_go_on_cancel(home, hub, repo, model):
+    hub.rate = 4e6
+    home.start()
+    home.post("downloads", model="org/repo")
+    assert wait_until(lambda: any(d["bytes_done"] > 1e6 for d in home.downloads()), 20)
+    home.cli("pull", "org/repo", "--pause")
+    assert wait_until(lambda: home.downloads()[0]["state"] == "paused", 5)
+    served = hub.served
+    time.sleep(0.5)
+    assert hub.served <= served + 256 * 1024
+    home.post("downloads", model="org/repo")
+    assert wait_until(lambda: home.downloads()[0]["state"] == "fetching" and hub.served > served, 10)
+    home.cli("pull", "org/repo", "--cancel")
+    assert wait_until(lambda: home.downloads() == [] and not list((home.path / "models").iterdir()), 5)
+    assert "error" in home.post("downloads/pause", model="org/repo")
+
+
+def test_who_interrupts_a_pull_keeps_what_came(home, hub, repo, model):
+    hub.rate = 4e6
+    process = subprocess.Popen([CARAVAN, "pull", "org/repo"], env=home.env, stderr=subprocess.PIPE, text=True)
+    assert wait_until(lambda: hub.served > 2e6, 20)
+    process.send_signal(signal.SIGINT)
+    assert "goes on from here" in process.communicate(timeout=20)[1] and process.returncode == 1
+    hub.rate = 0
+    home.cli("pull", "org/repo")
+    assert hub.served <= 1.05 * model.stat().st_size
+
+
+def test_load_of_what_is_not_here_pulls_it(home, hub, repo):
+    assert "no model" in home.fails("plan", "org/nothing")
+    home.start()
+    home.cli("load", "org/repo", "--context", "256")
+    assert home.json("ps")[0]["model"] == "org/repo" and home.json("list")[0]["name"] == "org/repo"
+    assert "org/none" in home.fails("load", "org/none")
+
+
+def test_two_who_want_the_same_share_one_pull(home, hub, repo, model):
+    hub.rate = 8e6
+    home.start()
+    names = ["org/repo", "org/repo:Q8_0", "org/repo"]
+    pulls = [subprocess.Popen([CARAVAN, "pull", name], env=home.env, stderr=subprocess.PIPE) for name in names]
+    assert [pull.wait(timeout=60) for pull in pulls] == [0, 0, 0]
+    assert hub.served == model.stat().st_size
+    assert {m["name"] for m in home.json("list")} == set(names)
+
+
+def test_quota(home, hub, repo, model):
+    home.start("--disk", "4M")
+    error = home.fails("pull", "org/repo")
+    assert "--disk allows 4 MiB" in error and hub.served < 1e6
+    home.stop()
+    home.start("--disk", "1G")
+    home.cli("pull", "org/repo")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", path], capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"no small disk: {mounted.stderr.strip()}")
+    yield path
+    subprocess.run(["umount", "-l", path], check=True)
+
+
+def test_a_full_disk_keeps_what_came(small_disk, hub, repo, model):
+    home = Home(small_disk / "home", hub)
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(12 << 20))
+    assert "MiB more on the disk" in home.fails("pull", "org/repo")  # told before anything is fetched
+    assert hub.served == 0
+    filler.unlink()
+    hub.rate = 6e6
+    home.start()
+    home.post("downloads", model="org/repo")
+    assert wait_until(lambda: any(d["bytes_done"] > 1e6 for d in home.downloads()), 20)
+    with filler.open("wb") as file, pytest.raises(OSError):
+        while True:
+            file.write(bytes(1 << 20))
+            file.flush()
+    assert wait_until(lambda: home.downloads()[0]["state"] == "failed", 20)
+    assert "disk is full" in home.downloads()[0]["error"]
+    filler.unlink()
+    hub.rate = 0
+    home.cli("pull", "org/repo")
+    assert same(home.json("list")[0]["path"], model) and hub.served < 1.1 * model.stat().st_size
+    assert home.stop() == 0
+
+
+def test_links_in_the_place_of_files_are_not_followed(home, hub, repo, tmp_path):
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"precious")
+    folder = home.path / "models/org--repo=m-Q8_0.gguf"
+    folder.mkdir(parents=True)
+    (folder / "m-Q8_0.gguf").symlink_to(outside)
+    assert home.fails("pull", "org/repo")
+    assert outside.read_bytes() == b"precious"
+
+
+def test_events_tell_of_downloads(home, hub, repo):
+    home.start()
+    command = ["curl", "-sN", "--unix-socket", str(home.path / "run/socket"), "http://localhost/caravan/v1/events"]
+    watcher = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    home.cli("pull", "org/repo")
+    for line in watcher.stdout:
+        if line.startswith("data: ") and '"downloads"' in line and '"done"' in line:
+            break
+    watcher.kill()
+    watcher.wait()
+
+
+def test_the_hash_is_what_everybody_gets(model):
+    assert hubs.File(model).sha256 == hashlib.sha256(model.read_bytes()).hexdigest()

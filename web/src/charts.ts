@@ -1,0 +1,39 @@
+// Live curves. One uPlot per panel; its colours come from the page's style sheet.
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+
+export interface Curve { label: string; colour: string }
+
+function colour(name: string): string {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+export class Chart {
+  private plot: uPlot;
+
+  constructor(into: HTMLElement, curves: Curve[], say: (value: number) => string) {
+    const axis = { stroke: () => colour("--soft"), font: "11px system-ui", grid: { stroke: () => colour("--line"), width: 1 }, ticks: { show: false } };
+    this.plot = new uPlot({
+      width: into.clientWidth, height: 130, legend: { show: false }, padding: [8, 8, 0, 0],
+      cursor: { show: false },
+      scales: { y: { range: (_, _min, max) => [0, Math.max(max * 1.15, 1e-6)] } },
+      axes: [
+        { ...axis, space: 90, size: 26, values: (_, all) => all.map((s) => new Date(s * 1000).toLocaleTimeString([], { minute: "2-digit", second: "2-digit" })) },
+        { ...axis, size: 62, space: 34, values: (_, all) => all.map((v) => say(v)) },
+      ],
+      series: [{}, ...curves.map((c) => ({ label: c.label, stroke: () => colour(c.colour), width: 1.6, points: { show: false } }))],
+    }, [[], ...curves.map(() => [])] as uPlot.AlignedData, into);
+  }
+
+  show(data: (number | null)[][]): void {
+    this.plot.setData(data as uPlot.AlignedData);
+  }
+
+  resize(width: number): void {
+    this.plot.setSize({ width, height: 130 });
+  }
+
+  close(): void {
+    this.plot.destroy();
+  }
+}
