@@ -19,21 +19,53 @@ static void print_models(const json_t *models) {
     }
 }
 
+/* Which machines it would fit. */
+static void print_fit(const json_t *offer) {
+    size_t machines = json_array_size(json_object_get(offer, "fits"));
+    bool together = json_is_true(json_object_get(offer, "fits_cluster"));
+    char size[CLI_SIZE_BYTES], text[CLI_SIZE_BYTES + 8];
+    common_size((uint64_t)json_integer_value(json_object_get(offer, "needs_bytes")), size);
+    if (machines > 0)
+        snprintf(text, sizeof text, "%zu machine%s", machines, machines == 1 ? "" : "s");
+    else
+        snprintf(text, sizeof text, together ? "together" : "needs %s", size);
+    printf("%-16s", text);
+}
+
+static void print_offers(const json_t *offers) {
+    size_t i;
+    const json_t *offer;
+    printf("%-18s %10s  %8s  %-16s %-11s %s\n", "NAME", "SIZE", "CONTEXT", "FITS", "LICENCE", "");
+    json_array_foreach(offers, i, offer) {
+        char size[CLI_SIZE_BYTES];
+        printf("%-18s %10s  %8lld  ", json_string_value(json_object_get(offer, "name")),
+               common_size((uint64_t)json_integer_value(json_object_get(offer, "size_bytes")), size),
+               (long long)json_integer_value(json_object_get(offer, "context_length")));
+        print_fit(offer);
+        printf(" %-11s %s%s\n", json_string_value(json_object_get(offer, "licence")),
+               json_string_value(json_object_get(offer, "summary")),
+               json_is_true(json_object_get(offer, "here")) ? " (here)" : "");
+    }
+}
+
 int cli_list(int argc, char **argv) {
     struct option_words words;
     struct error error;
     struct client *client = NULL;
     json_t *models = NULL;
-    bool json = false;
-    struct option_spec specs[] = {{"--json", OPTION_FLAG, &json}, {0}};
+    bool json = false, catalog = false;
+    struct option_spec specs[] = {{"--json", OPTION_FLAG, &json}, {"--catalog", OPTION_FLAG, &catalog}, {0}};
     int result = options_parse(argc, argv, specs, 0, 0, &words);
     if (result != OPTIONS_OK) return options_status(result);
-    int code = client_open(&client, CLIENT_HOME, &error);
-    if (code == 0) code = client_get(client, "models", &models, &error);
+    int code = client_open(&client, catalog ? CLIENT_CLUSTER : CLIENT_HOME, &error);
+    if (code == 0) code = client_get(client, catalog ? "catalog" : "models", &models, &error);
     client_close(client);
     if (code != 0) return common_fail(&error);
     if (json) return common_print_json(models);
-    print_models(models);
+    if (catalog)
+        print_offers(models);
+    else
+        print_models(models);
     json_decref(models);
     return CLI_DONE;
 }

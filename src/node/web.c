@@ -16,8 +16,9 @@
 #include "node/daemon_private.h"
 #include "node/downloads.h"
 #include "node/events.h"
-#include "node/page.h"
+#include "node/offers.h"
 #include "node/ollama.h"
+#include "node/page.h"
 #include "node/shelf.h"
 #include "node/views.h"
 
@@ -213,6 +214,7 @@ static const struct route {
     {"POST", "/caravan/v1/code/new", post_code_new},
     {"POST", "/caravan/v1/join", post_join},
     {"POST", "/caravan/v1/leave", post_leave},
+    {"GET", "/caravan/v1/catalog", offers_list},
     {"GET", "/caravan/v1/models", shelf_list},
     {"GET", "/caravan/v1/models/show", shelf_show},
     {"POST", "/caravan/v1/models/rm", shelf_remove},

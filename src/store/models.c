@@ -132,9 +132,8 @@ static void suggest(struct suggestions *s, const char *wanted, const char *name)
 
 static int not_found(const struct models *m, const char *name, struct error *error) {
     struct suggestions near = {0};
-    const struct catalog_entry *known;
     for (size_t i = 0; i < m->count; i++) suggest(&near, name, m->entries[i].name);
-    for (size_t i = 0; (known = catalog_at(i)) != NULL; i++) suggest(&near, name, known->name);
+    for (const struct catalog_entry *e = catalog_table; e->name; e++) suggest(&near, name, e->name);
     if (near.count == 0)
         return error_set(error, ERR_NOT_FOUND,
                          "there is no model \"%.*s\" (`caravan list` shows those that are here; a file NAME.gguf in a "

@@ -100,14 +100,16 @@ static void long_and_strange_names_are_refused(void **state) {
 
 /* Every line of the catalog names something that can be pulled, and no two are called alike. */
 static void the_catalog_can_be_pulled(void **state) {
-    const struct catalog_entry *e;
     struct origin origin;
-    for (size_t i = 0; (e = catalog_at(i)) != NULL; i++) {
+    for (const struct catalog_entry *e = catalog_table; e->name; e++) {
         assert_int_equal(origin_parse(&origin, e->name, NULL), 0);
         assert_true(origin.repo[0] && (origin.file[0] || origin.quant[0]));
         assert_ptr_equal(catalog_find(e->name), e);
         assert_true(e->licence[0] && e->summary[0]);
+        assert_true(e->bytes > e->parameters / 4 && e->bytes < 2 * e->parameters && e->context >= 2048);
     }
+    assert_int_equal(default_model()->token_bytes, 30 * 3 * (64 + 64) * 2);
+    assert_int_equal(catalog_needs(default_model(), 100000, 2), 98362432 + 2ull * 8192 * 30 * 3 * 128 * 2);
 }
 
 int main(void) {
