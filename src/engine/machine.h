@@ -30,10 +30,6 @@ struct machine_brake {
     uint32_t run_us, period_us; /* 0, 0: none */
 };
 
-/* Find a quota that nothing tells of (a container may not see its control group) by what it does: threads that compute
- * stand still at regular times. Takes 0.3 s, or 1 s where they stand still for long. */
-struct machine_brake machine_find_brake(struct machine *m);
-
 struct machine_rates {
     double read_bandwidth, matmul_rate;
     struct machine_brake brake;

@@ -253,5 +253,4 @@ void slice_norm(struct slice *s, const float *hidden, uint32_t count, float *out
     forward_norm(&s->forward, hidden, count, out);
 }
 
-const struct kern *slice_kern(const struct slice *s) { return &s->kern; }
 unsigned slice_threads(const struct slice *s) { return pool_threads(s->pool); }

@@ -71,5 +71,4 @@ int slice_answer_head(struct slice *s, const void *hidden, size_t len, struct er
 /* Final norm of `count` hidden rows into out[row][embd]: what an embedding is made of. */
 void slice_norm(struct slice *s, const float *hidden, uint32_t count, float *out);
 
-const struct kern *slice_kern(const struct slice *s);
 unsigned slice_threads(const struct slice *s);

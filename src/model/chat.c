@@ -104,15 +104,6 @@ static int render(const struct chat *c, const struct chat_request *r, struct tex
     return 0;
 }
 
-int chat_render(const struct chat *c, const struct chat_request *request, struct text *out, struct error *error) {
-    struct text prompt = {0}, origin = {0};
-    int rc = render(c, request, &prompt, &origin, error);
-    text_add(out, text_str(&prompt), prompt.len);
-    text_deinit(&prompt);
-    text_deinit(&origin);
-    return rc == 0 && out->failed ? error_set(error, ERR_NOMEM, "no memory for the prompt") : rc;
-}
-
 /* ---- text to tokens ---- */
 
 static bool has_user_byte(const struct text *origin, size_t at, size_t len) {

@@ -36,5 +36,3 @@ struct chat_request {
  * with the template's own words when it refuses the messages. */
 int chat_prompt(const struct chat *c, const struct chat_request *request, struct token_list *ids, bool *thinks,
                 struct error *error);
-/* The same as text, for people. */
-int chat_render(const struct chat *c, const struct chat_request *request, struct text *out, struct error *error);

@@ -48,7 +48,6 @@ struct discovery {
     struct port ports[PORTS_MAX];
     uint8_t beacon[DISCOVERY_BYTES_MAX + MAC_BYTES]; /* sent last */
     size_t beacon_len;                               /* without the MAC */
-    bool changed;
     struct discovery_counters counters;
 };
 
@@ -99,7 +98,6 @@ static void close_port(struct discovery *d, struct port *p) {
     log_info(d->log, "interface %s gone (%s) -> no beacons there", p->name, p->family == AF_INET ? "IPv4" : "IPv6");
     close(p->fd);
     p->fd = -1;
-    d->changed = true;
 }
 
 static void want_port(struct discovery *d, const struct interface *interface, int family) {
@@ -122,7 +120,6 @@ static void want_port(struct discovery *d, const struct interface *interface, in
     *place = (struct port){.fd = fd, .index = interface->index, .family = family, .retry_ns = UINT64_MAX, .kept = true};
     memcpy(place->name, interface->name, sizeof place->name);
     if (d->beacon_len > 0) place->retry_ns = clock_ns();
-    d->changed = true;
     log_info(d->log, "interface %s (%s) -> beacons there", interface->name, family_name);
 }
 
@@ -156,7 +153,6 @@ int discovery_open(struct discovery **out, uint16_t port, const struct secret_ke
     d->watch_fd = interfaces_watch();
     if (d->watch_fd >= 0) poller_watch(&d->poller, d->watch_fd, true, false, TAG_INTERFACES);
     update_ports(d);
-    d->changed = false;
     *out = d;
     return 0;
 }
@@ -174,12 +170,6 @@ void discovery_close(struct discovery *d) {
 void discovery_set_keys(struct discovery *d, const struct secret_keyring *keys) { d->keys = *keys; }
 int discovery_fd(const struct discovery *d) { return d->poller.fd; }
 const struct discovery_counters *discovery_counters(const struct discovery *d) { return &d->counters; }
-
-bool discovery_changed(struct discovery *d) {
-    bool changed = d->changed;
-    d->changed = false;
-    return changed;
-}
 
 /* Which of our keys made the MAC behind these bytes; NULL: none. */
 static const struct secret_keys *signer(const struct discovery *d, const uint8_t *bytes, size_t len) {

@@ -52,6 +52,4 @@ void discovery_send(struct discovery *d, const void *bytes, size_t len);
  * the first second of its interface) or an interface is new. UINT64_MAX: never. */
 uint64_t discovery_deadline_ns(const struct discovery *d);
 void discovery_tick(struct discovery *d);
-/* True once after the set of interfaces changed: a good moment to send the quick series of beacons again. */
-bool discovery_changed(struct discovery *d);
 const struct discovery_counters *discovery_counters(const struct discovery *d);

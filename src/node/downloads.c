@@ -189,8 +189,6 @@ json_t *downloads_list(struct daemon *d) {
 
 void downloads_get(struct daemon *d, struct http_exchange *x) { web_reply(x, 200, downloads_list(d)); }
 
-static int status_of(int code) { return code == ERR_NOT_FOUND ? 404 : code == ERR_INVALID ? 400 : 503; }
-
 static void answer(struct daemon *d, struct http_exchange *x,
                    int (*act)(struct daemon *d, const char *name, struct error *error)) {
     struct error error = {0};
@@ -200,7 +198,7 @@ static void answer(struct daemon *d, struct http_exchange *x,
     if (body && (model == NULL || model[0] == '\0')) error_set(&error, ERR_INVALID, "'model' must name a model");
     if (error.code == 0) act(d, model, &error);
     if (error.code) {
-        web_reply(x, status_of(error.code), web_error(error.code, error.text));
+        web_reply(x, web_status(error.code), web_error(error.code, error.text));
     } else {
         stock_find(d->stock, model, &view);
         if (view.name[0] == '\0') snprintf(view.name, sizeof view.name, "%s", model);

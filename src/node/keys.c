@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/text.h"
 #include "os/file.h"
 
@@ -20,18 +21,6 @@ static int key_file(char out[PATH_BYTES], const char *home, struct error *error)
     return 0;
 }
 
-static void to_hex(const uint8_t *bytes, size_t count, char *out) {
-    for (size_t i = 0; i < count; i++) snprintf(out + 2 * i, 3, "%02x", bytes[i]);
-}
-
-/* `text` holds 2 * count hex digits. */
-static void from_hex(const char *text, uint8_t *out, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        char pair[3] = {text[2 * i], text[2 * i + 1], '\0'};
-        out[i] = (uint8_t)strtoul(pair, NULL, 16);
-    }
-}
-
 static bool name_is_valid(const char *name) {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.@";
     size_t len = strlen(name);
@@ -41,10 +30,9 @@ static bool name_is_valid(const char *name) {
 /* "HASH NAME" */
 static bool parse_line(char *line, struct keys_entry *out) {
     line[strcspn(line, "\n")] = '\0';
-    if (strspn(line, "0123456789abcdef") != 2 * KEYS_HASH_BYTES || line[2 * KEYS_HASH_BYTES] != ' ') return false;
+    if (!hex_read(line, out->hash, KEYS_HASH_BYTES) || line[2 * KEYS_HASH_BYTES] != ' ') return false;
     const char *name = line + 2 * KEYS_HASH_BYTES + 1;
     if (!name_is_valid(name)) return false;
-    from_hex(line, out->hash, KEYS_HASH_BYTES);
     snprintf(out->name, sizeof out->name, "%s", name);
     return true;
 }
@@ -76,7 +64,7 @@ int keys_save(const struct keys *k, const char *home, struct error *error) {
     int code = key_file(path, home, error);
     if (code != 0) return code;
     for (size_t i = 0; i < k->count; i++) {
-        to_hex(k->entries[i].hash, KEYS_HASH_BYTES, hash);
+        hex_write(k->entries[i].hash, KEYS_HASH_BYTES, hash);
         text_printf(&content, "%s %s\n", hash, k->entries[i].name);
     }
     code = content.failed ? error_set(error, ERR_NOMEM, "out of memory")
@@ -116,7 +104,7 @@ int keys_add(struct keys *k, const char *name, char text[KEYS_TEXT_BYTES], struc
     if (gnutls_rnd(GNUTLS_RND_KEY, secret, sizeof secret) != 0)
         return error_set(error, ERR_IO, "the system gives no random numbers");
     memcpy(text, prefix, sizeof prefix);
-    to_hex(secret, sizeof secret, text + sizeof prefix - 1);
+    hex_write(secret, sizeof secret, text + sizeof prefix - 1);
     gnutls_memset(secret, 0, sizeof secret);
     hash_of(text, strlen(text), entry->hash);
     k->count++;

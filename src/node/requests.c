@@ -75,19 +75,6 @@ static void answer(struct request *r, int status, json_t *body) {
     drop(r);
 }
 
-static int status_of(int code) {
-    switch (code) {
-    case ERR_NOT_FOUND: return 404;
-    case ERR_INVALID: return 400;
-    case ERR_EXISTS:
-    case ERR_BUSY: return 409;
-    case ERR_DENIED: return 403;
-    case ERR_LIMIT:
-    case ERR_NOMEM: return 507;
-    default: return 503;
-    }
-}
-
 /* What the node itself has asked for is done. */
 static void call_done(struct request *r, int code, uint64_t instance, const char *text) {
     struct daemon *d = r->daemon;
@@ -115,7 +102,7 @@ static void refuse(struct request *r, const struct error *error) {
     else if (r->done)
         call_done(r, error->code, 0, error->text);
     else
-        answer(r, status_of(error->code), web_error(error->code, error->text));
+        answer(r, web_status(error->code), web_error(error->code, error->text));
 }
 
 /* ---- plan and load: the model's numbers first, on the pool ---- */
@@ -527,7 +514,7 @@ void requests_reply(struct daemon *d, const struct node_effect *e) {
     else if (r->plan_only && e->result)
         answer(r, 200, view_plan(e->result));
     else if (e->code)
-        answer(r, status_of(e->code), web_error(e->code, e->text ? e->text : error_text(e->code)));
+        answer(r, web_status(e->code), web_error(e->code, e->text ? e->text : error_text(e->code)));
     else
         answer(r, 200, load_json(e));
 }

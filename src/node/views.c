@@ -6,13 +6,13 @@
 #include <strings.h>
 
 #include "api/write.h"
+#include "base/hex.h"
 #include "model/recipe.h"
 #include "net/address.h"
 #include "os/readings.h"
 
 const char *view_fingerprint(const uint8_t fingerprint[WIRE_FINGERPRINT_BYTES], char out[VIEW_FINGERPRINT_BYTES]) {
-    for (size_t i = 0; i < WIRE_FINGERPRINT_BYTES; i++) snprintf(out + 2 * i, 3, "%02x", fingerprint[i]);
-    return out;
+    return hex_write(fingerprint, WIRE_FINGERPRINT_BYTES, out);
 }
 
 const char *view_id(uint64_t id, char out[VIEW_ID_BYTES]) {

@@ -53,6 +53,19 @@ json_t *web_body(struct http_exchange *x, struct error *error) {
     return body;
 }
 
+int web_status(int code) {
+    switch (code) {
+    case ERR_NOT_FOUND: return 404;
+    case ERR_INVALID: return 400;
+    case ERR_EXISTS:
+    case ERR_BUSY: return 409;
+    case ERR_DENIED: return 403;
+    case ERR_LIMIT:
+    case ERR_NOMEM: return 507;
+    default: return 503;
+    }
+}
+
 static void reply_error(struct http_exchange *x, int status, const struct error *error) {
     web_reply(x, status, web_error(error->code, error->text));
 }

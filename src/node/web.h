@@ -15,6 +15,8 @@ void web_close(struct daemon *d);
 json_t *web_body(struct http_exchange *x, struct error *error);
 /* {"error": {"message", "code"}} */
 json_t *web_error(int code, const char *message);
+/* The HTTP status of an ERR_ code. */
+int web_status(int code);
 /* Answer with JSON (taken). */
 void web_reply(struct http_exchange *x, int status, json_t *body);
 /* The nodes of the cluster, as CLI.md has them. New reference. */

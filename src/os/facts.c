@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/hex.h"
 #include "os/topology.h"
 
 enum { FILE_BYTES = 16384 };
@@ -198,35 +199,16 @@ unsigned facts_cores(const char *root) {
     return cores == 0 ? 1 : (unsigned)cores;
 }
 
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return -1;
-}
-
 int facts_boot_id(const char *root, uint8_t out[FACTS_BOOT_ID_BYTES]) {
     char text[FILE_BYTES];
     if (!read_file(root, "/proc/sys/kernel/random/boot_id", text)) return ERR_IO;
     const char *at = text;
     for (int i = 0; i < FACTS_BOOT_ID_BYTES; i++) {
         if (*at == '-') at++;
-        int high = hex_digit(at[0]), low = high < 0 ? -1 : hex_digit(at[1]);
-        if (low < 0) return ERR_IO;
-        out[i] = (uint8_t)(high << 4 | low);
+        if (!hex_read(at, out + i, 1)) return ERR_IO;
         at += 2;
     }
     return 0;
-}
-
-void facts_cpu_name(const char *root, char out[FACTS_NAME_BYTES]) {
-    char text[FILE_BYTES];
-    out[0] = '\0';
-    if (!read_file(root, "/proc/cpuinfo", text)) return;
-    const char *line = strstr(text, "model name");
-    const char *value = line == NULL ? NULL : strchr(line, ':');
-    if (value == NULL) return;
-    value += 1 + strspn(value + 1, " \t");
-    snprintf(out, FACTS_NAME_BYTES, "%.*s", (int)strcspn(value, "\n"), value);
 }
 
 bool facts_cpu_has(const char *root, const char *feature) {

@@ -43,8 +43,6 @@ unsigned facts_cores(const char *root);
 /* The kernel's random id of this boot: the same for all processes and containers of one host. 0, or ERR_IO. */
 int facts_boot_id(const char *root, uint8_t out[FACTS_BOOT_ID_BYTES]);
 
-/* Marketing name of the CPU, "" when the kernel does not tell. */
-void facts_cpu_name(const char *root, char out[FACTS_NAME_BYTES]);
 /* Does the CPU's feature list name `feature` ("aes")? False when the kernel does not tell. */
 bool facts_cpu_has(const char *root, const char *feature);
 /* The host's own name, "host" when it has none. */

@@ -1,7 +1,6 @@
 #include "os/thread.h"
 
 #include <linux/futex.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -38,8 +37,6 @@ void thread_park(atomic_uint *word, unsigned value, int64_t timeout_ns) {
 }
 
 void thread_unpark_all(atomic_uint *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1 << 30, NULL, NULL, 0); }
-
-void thread_yield(void) { sched_yield(); }
 
 void thread_relax(void) {
 #if defined(__x86_64__)

@@ -26,7 +26,5 @@ void thread_park(atomic_uint *word, unsigned value, int64_t timeout_ns);
 /* Wake every thread that is parked on the word; change it first. */
 void thread_unpark_all(atomic_uint *word);
 
-/* Let another thread run on this core. */
-void thread_yield(void);
 /* Tell the core that this is a spin loop. */
 void thread_relax(void);

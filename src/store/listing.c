@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/hex.h"
 #include "base/size.h"
 #include "base/text.h"
 
@@ -35,20 +36,8 @@ static bool ends(const char *path, const char *with) {
 
 /* ---- reading ---- */
 
-static int digit_of(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 bool listing_sha256(const char *text, uint8_t out[LISTING_SHA256_BYTES]) {
-    if (text == NULL || strnlen(text, 65) != 2 * LISTING_SHA256_BYTES) return false;
-    for (size_t i = 0; i < LISTING_SHA256_BYTES; i++) {
-        int high = digit_of(text[2 * i]), low = digit_of(text[2 * i + 1]);
-        if (high < 0 || low < 0) return false;
-        out[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
+    return text && strnlen(text, 65) == 2 * LISTING_SHA256_BYTES && hex_read(text, out, LISTING_SHA256_BYTES);
 }
 
 static bool good_path(const char *path) {

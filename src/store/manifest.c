@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
+
 enum { FORMAT = 1 };
 
 void manifest_deinit(struct manifest *m) {
@@ -72,9 +74,8 @@ int manifest_take_files(struct manifest *m, struct listing *l, struct error *err
 /* ---- JSON ---- */
 
 static json_t *hex(const uint8_t *bytes, size_t len) {
-    char text[2 * MANIFEST_FINGERPRINT_BYTES + 1] = "";
-    for (size_t i = 0; i < len; i++) snprintf(text + 2 * i, 3, "%02x", bytes[i]);
-    return json_string(text);
+    char text[2 * MANIFEST_FINGERPRINT_BYTES + 1];
+    return json_string(hex_write(bytes, len, text));
 }
 
 static json_t *file_json(const struct listing_file *f) {

@@ -23,7 +23,6 @@ CODEC_SCALAR(u32, uint32_t)
 CODEC_SCALAR(u64, uint64_t)
 CODEC_SCALAR(f32, float)
 
-void codec_u8(struct codec *c, uint8_t *value) { scalar_u8(c, value); }
 void codec_u16(struct codec *c, uint16_t *value) { scalar_u16(c, value); }
 void codec_u32(struct codec *c, uint32_t *value) { scalar_u32(c, value); }
 void codec_u64(struct codec *c, uint64_t *value) { scalar_u64(c, value); }

@@ -25,7 +25,6 @@ struct codec {
 bool codec_reading(const struct codec *c);
 bool codec_failed(const struct codec *c);
 
-void codec_u8(struct codec *c, uint8_t *value);
 void codec_u16(struct codec *c, uint16_t *value);
 void codec_u32(struct codec *c, uint32_t *value);
 void codec_u64(struct codec *c, uint64_t *value);

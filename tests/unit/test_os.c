@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 #include <poll.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -53,7 +54,7 @@ enum { PUSHES = 20000 };
 static void push_many(void *context) {
     struct queue *q = context;
     for (uintptr_t i = 1; i <= PUSHES; i++)
-        while (queue_push(q, (void *)i) == ERR_BUSY) thread_yield();
+        while (queue_push(q, (void *)i) == ERR_BUSY) sched_yield();
 }
 
 static void a_queue_loses_nothing_between_threads(void **state) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/map.h"
 #include "model/grammar/token_trie.h"
 #include "model/tokenizer/utf8.h"
@@ -43,12 +44,6 @@ static void skip_blanks(struct reader *r, bool lines) {
 }
 
 /* ---- characters ---- */
-
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 static uint32_t read_hex(struct reader *r, int digits) {
     uint32_t value = 0;

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "model/grammar/jtext.h"
 #include "model/tokenizer/utf8.h"
 
@@ -93,12 +94,12 @@ static void set_add_letter(struct reader *r, struct set *s, char letter) {
 static uint32_t read_hex(struct reader *r, int digits) {
     uint32_t value = 0;
     for (int i = 0; i < digits; i++, r->at++) {
-        char c = r->at < r->end ? *r->at : '\0';
-        if (!isxdigit((unsigned char)c)) {
+        int digit = r->at < r->end ? hex_digit(*r->at) : -1;
+        if (digit < 0) {
             fail(r, "an escape needs more hexadecimal digits");
             return 0;
         }
-        value = value << 4 | (uint32_t)(isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10);
+        value = value << 4 | (uint32_t)digit;
     }
     return value;
 }

@@ -69,11 +69,6 @@ const struct value *dict_find(struct interp *in, struct dict *d, struct value ke
     return i < d->count ? &d->values[i] : NULL;
 }
 
-const struct value *dict_find_str(struct interp *in, struct dict *d, const char *key) {
-    struct string s = {.data = key, .len = strlen(key)};
-    return dict_find(in, d, value_string(&s));
-}
-
 void dict_set(struct interp *in, struct dict *d, struct value key, struct value value) {
     size_t i = position(in, d, key);
     if (i == d->count) {

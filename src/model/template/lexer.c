@@ -7,6 +7,8 @@
 #include <string.h>
 #include <utf8proc.h>
 
+#include "base/hex.h"
+
 struct lexer {
     struct interp *in;
     struct string source; /* newlines normalised */
@@ -185,9 +187,9 @@ static void take_number(struct lexer *l) {
 static int hex_value(struct lexer *l, size_t at, size_t count) {
     int value = 0;
     for (size_t i = 0; i < count; i++) {
-        char c = peek(l, at + i);
-        if (!isxdigit((unsigned char)c)) interp_raise(l->in, "line %u: truncated escape in a string", l->in->line);
-        value = value * 16 + (isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10);
+        int digit = hex_digit(peek(l, at + i));
+        if (digit < 0) interp_raise(l->in, "line %u: truncated escape in a string", l->in->line);
+        value = value * 16 + digit;
         if (value > 0x10ffff) interp_raise(l->in, "line %u: illegal Unicode character", l->in->line);
     }
     return value;

@@ -132,4 +132,3 @@ struct dict *dict_new(struct interp *in);
 void dict_set(struct interp *in, struct dict *d, struct value key,
               struct value value);                                                  /* raises for an unhashable key */
 const struct value *dict_find(struct interp *in, struct dict *d, struct value key); /* NULL: absent */
-const struct value *dict_find_str(struct interp *in, struct dict *d, const char *key);

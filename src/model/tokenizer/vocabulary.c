@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/size.h"
 #include "model/tokenizer/pre.h"
 #include "model/tokenizer/utf8.h"
@@ -265,18 +266,9 @@ size_t vocabulary_unescape(const char *text, size_t len, char *out) {
     return out_len;
 }
 
-static int hex(char c) {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                  : -1;
-}
-
 bool vocabulary_byte(struct gguf_string text, char *out) {
-    if (text.len != 6 || memcmp(text.data, "<0x", 3) != 0 || text.data[5] != '>') return false;
-    int high = hex(text.data[3]), low = hex(text.data[4]);
-    *out = (char)(high << 4 | low);
-    return high >= 0 && low >= 0;
+    return text.len == 6 && memcmp(text.data, "<0x", 3) == 0 && text.data[5] == '>' &&
+           hex_read(text.data + 3, (uint8_t *)out, 1);
 }
 
 static int make_piece(struct vocabulary *v, uint32_t id, struct error *error) {
