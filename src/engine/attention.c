@@ -173,15 +173,15 @@ static uint32_t first_visible(uint32_t position, uint32_t window) {
 }
 
 /* The queries of a row's group of heads, and what they see. */
-static void gather_row(const struct attention_job *job, uint32_t row, const struct forward_group *group, size_t at,
-                       struct attention_scratch *s) {
+static void gather_row(const struct attention_job *job, uint32_t row, uint32_t seen, const struct forward_group *group,
+                       size_t at, struct attention_scratch *s) {
     const struct forward *f = job->f;
     size_t dim = f->params->head_dim_k, head = f->sizes->query_from + group->head;
     uint32_t position = job->part->rows[row].position;
     memcpy(s->q + at * dim, f->q + row * query_width(f) + head * dim, group->count * dim * sizeof(float));
     for (size_t i = 0; i < group->count; i++) {
         s->begin[at + i] = first_visible(position, job->layer->is->window);
-        s->end[at + i] = position + 1;
+        s->end[at + i] = seen > 0 ? seen : position + 1;
         if (job->layer->attn_sinks) s->sinks[at + i] = job->layer->attn_sinks[group->head + i];
     }
 }
@@ -195,10 +195,11 @@ static void attend_span(const struct attention_job *job, const struct forward_sp
     size_t width = group->count * p->head_dim_v;
     uint32_t position_min = UINT32_MAX, position_max = 0;
     for (uint32_t i = 0; i < span->row_count; i++) {
-        gather_row(job, span->row_begin + i, group, i * group->count, s);
+        gather_row(job, span->row_begin + i, span->seen, group, i * group->count, s);
         if (rows[i].position < position_min) position_min = rows[i].position;
         if (rows[i].position > position_max) position_max = rows[i].position;
     }
+    if (span->seen > 0) position_max = span->seen - 1;
     find_pages(job, group->kv_head, rows->session, position_min, position_max, s);
     struct kern_attention a = {.k_pages = s->k_pages,
                                .v_pages = s->v_pages,
@@ -245,7 +246,19 @@ static void find_spans(const struct forward *f, struct forward_part *part) {
             part->rows[last->row_begin].session == part->rows[row].session)
             last->row_count++;
         else
-            part->spans[part->span_count++] = (struct forward_span){row, 1};
+            part->spans[part->span_count++] = (struct forward_span){row, 1, 0};
+    }
+}
+
+/* All rows of a session, which come one after another, see all of its positions. */
+static void see_all(struct forward_part *part) {
+    uint32_t session = UINT32_MAX, seen = 0;
+    for (uint32_t i = part->span_count; i-- > 0;) {
+        struct forward_span *span = &part->spans[i];
+        const struct step_row *last = &part->rows[span->row_begin + span->row_count - 1];
+        if (last->session != session) seen = last->position + 1;
+        session = last->session;
+        span->seen = seen;
     }
 }
 
@@ -264,6 +277,7 @@ static void find_parts(struct forward *f, const struct step *step, float *hidden
                                       .hidden = hidden + (size_t)first * f->params->embd,
                                       .spans = f->spans + first};
         find_spans(f, part);
+        if (f->params->encodes) see_all(part);
     }
 }
 

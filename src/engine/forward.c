@@ -92,6 +92,14 @@ void forward_deinit(struct forward *f) { memory_release(&f->memory); }
 
 static struct norm norm_of(const float *weight, const float *bias) { return (struct norm){weight, bias}; }
 
+/* f->normed = norm(hidden), which may be the hidden state from then on. */
+static void norm_part(struct forward *f, struct forward_part *part, struct norm norm, bool int8) {
+    size_t embd = f->params->embd;
+    forward__norm_rows(f, part->hidden, norm, part->row_count, int8);
+    for (size_t row = 0; f->params->norms_stay && row < part->row_count; row++)
+        memcpy(part->hidden + row * embd, f->normed.f32 + row * f->normed.f32_stride, embd * sizeof(float));
+}
+
 static bool any_wants_int8(const struct matrix *const readers[], size_t count) {
     for (size_t i = 0; i < count; i++)
         if (forward__wants_int8(readers[i])) return true;
@@ -107,8 +115,7 @@ static void attend(struct forward *f, struct forward_part *part, const struct we
                                       &l->attn_kv_a, &l->ffn_gate, &l->ffn_up};
     uint32_t rows = part->row_count, index = (uint32_t)(l - f->weights->layers);
     bool int8 = forward__wants_int8(&l->attn_output) && f->sizes->in_blocks;
-    forward__norm_rows(f, part->hidden, norm_of(l->attn_norm, l->attn_norm_bias), rows,
-                       any_wants_int8(readers, f->params->parallel ? 7 : 5));
+    norm_part(f, part, norm_of(l->attn_norm, l->attn_norm_bias), any_wants_int8(readers, f->params->parallel ? 7 : 5));
     if (f->params->latent.kv_rank > 0) {
         forward__attend_latent(f, part, index);
     } else {
@@ -142,7 +149,7 @@ static void gate(struct forward *f, struct forward_part *part, const struct weig
     bool int8 = any_wants_int8((const struct matrix *[]){&l->ffn_gate, &l->ffn_up, &l->router, &l->shared_gate,
                                                          &l->expert_gate, &l->expert_up},
                                6);
-    if (!f->params->parallel) forward__norm_rows(f, part->hidden, norm_of(l->ffn_norm, l->ffn_norm_bias), rows, int8);
+    if (!f->params->parallel) norm_part(f, part, norm_of(l->ffn_norm, l->ffn_norm_bias), int8);
     if (l->router.panels) {
         forward__mix(f, l, part);
         forward__made(f, part,
@@ -229,6 +236,19 @@ int forward_layers(struct forward *f, const struct step *step, float *hidden, st
     return rc;
 }
 
+/* What stands for the position and for the kind of text, where layers are not told of them. */
+static int add_to_embedding(struct forward *f, uint32_t position, float *row, struct error *error) {
+    const struct weights *w = f->weights;
+    const struct matrix *m = &w->position_embd;
+    if (w->token_type) f->kern->add(row, w->token_type, f->params->embd);
+    if (!m->panels) return 0;
+    if (position >= m->rows)
+        return error_set(error, ERR_INVALID, "position %u is beyond the %zu that the model knows", position, m->rows);
+    kern_row_read(m->type, m->panels, position, m->cols, f->branch);
+    f->kern->add(row, f->branch, m->cols);
+    return 0;
+}
+
 int forward_embed(struct forward *f, const struct step *step, float *hidden, struct error *error) {
     const struct matrix *m = &f->weights->token_embd;
     for (uint32_t i = 0; i < step->row_count; i++) {
@@ -238,6 +258,8 @@ int forward_embed(struct forward *f, const struct step *step, float *hidden, str
             return error_set(error, ERR_INVALID, "token %u is outside the vocabulary of %zu", token, m->rows);
         kern_row_read(m->type, m->panels, token, m->cols, row);
         if (f->params->embedding_scale != 1.0f) f->kern->scale(row, f->params->embedding_scale, m->cols);
+        int rc = add_to_embedding(f, step->rows[i].position, row, error);
+        if (rc < 0) return rc;
     }
     return 0;
 }

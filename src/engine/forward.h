@@ -36,6 +36,7 @@ struct activations {
 /* Consecutive rows of a part that belong to one session: what one attention call works on. */
 struct forward_span {
     uint32_t row_begin, row_count;
+    uint32_t seen; /* positions that all of its rows see; 0: each sees those up to its own */
 };
 
 /* Heads of this member that share a KV head, or some of them. */

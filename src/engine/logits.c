@@ -24,6 +24,9 @@ static float *floats_new(size_t count) {
 
 int logits_open(struct logits **out, const struct model *m, const struct logits_setup *setup, struct error *error) {
     uint32_t context = setup->context ? setup->context : m->params.context;
+    if (m->params.encodes)
+        return error_set(error, ERR_UNSUPPORTED, "a model of architecture %s makes embeddings, not text",
+                         m->params.architecture);
     if (setup->tokens_max > context)
         return error_set(error, ERR_LIMIT, "%u tokens do not fit in a context of %u", setup->tokens_max, context);
     struct slice_options options = {.layer_end = m->params.layers,

@@ -101,12 +101,13 @@ static bool is_pooled(struct runner *r, const struct flight *flight, const struc
     return s && s->request->on_embedding;
 }
 
-/* A row of an embedding: it goes into the sum, which is whole after the last one. */
+/* A row of an embedding: it goes into the sum, unless only the first one counts. The last one ends it. */
 static void pool_row(struct runner *r, const struct flight *flight, const struct step_row *row, const float *hidden) {
     struct session *s = owner(r, flight, row);
     size_t embd = r->model->params.embd;
-    slice_norm(r->slice, hidden, 1, r->normed);
-    for (size_t i = 0; i < embd; i++) s->pooled[i] += r->normed[i];
+    bool counts = row->position == 0 || r->model->pooling != MODEL_POOLING_FIRST;
+    if (counts) slice_norm(r->slice, hidden, 1, r->normed);
+    for (size_t i = 0; counts && i < embd; i++) s->pooled[i] += r->normed[i];
     if (row->position + 1 < s->known) return;
     for (size_t i = 0; i < embd; i++) r->normed[i] = (float)s->pooled[i];
     s->request->on_embedding(s->request->context, r->normed, embd);
@@ -284,6 +285,9 @@ void runner_free(struct runner *r) {
 int runner_submit(struct runner *r, struct runner_request *request, struct error *error) {
     uint64_t positions = (uint64_t)request->prompt_count + request->tokens_max;
     if (request->prompt_count == 0) return error_set(error, ERR_INVALID, "the prompt is empty");
+    if (r->model->params.encodes && !request->on_embedding)
+        return error_set(error, ERR_UNSUPPORTED, "a model of architecture %s makes embeddings, not text",
+                         r->model->params.architecture);
     if (positions > r->options.context)
         return error_set(error, ERR_LIMIT, "%u prompt tokens and %u to generate do not fit in a context of %u",
                          request->prompt_count, request->tokens_max, r->options.context);

@@ -44,12 +44,17 @@ static bool has_room(const struct runner *r, const struct step *step, const stru
            (!runner__needs_page(s) || runner__has_page(r, s));
 }
 
+/* An encoder's prompts are never parted: their rows see each other. */
+static bool fits(const struct runner *r, const struct step *step, const struct session *s) {
+    return !r->model->params.encodes || step->row_count + runner__rows_waiting(s) <= STEP_ROWS_MAX;
+}
+
 /* Of those who are in their prompts, the oldest or the one with the least left. */
-static struct session *pick_prompt(struct runner *r, bool oldest) {
+static struct session *pick_prompt(struct runner *r, const struct step *step, bool oldest) {
     struct session *found = NULL;
     for (uint32_t i = 0; i < r->options.sessions; i++) {
         struct session *s = &r->sessions[i];
-        if (runner__rows_waiting(s) < 2) continue;
+        if (runner__rows_waiting(s) < 2 || !fits(r, step, s)) continue;
         bool before =
             !found || (oldest ? s->serial < found->serial : runner__rows_waiting(s) < runner__rows_waiting(found));
         if (before) found = s;
@@ -59,13 +64,14 @@ static struct session *pick_prompt(struct runner *r, bool oldest) {
 
 static uint32_t add_prompts(struct runner *r, struct step *step, uint32_t rows) {
     uint32_t added = 0, before;
-    bool oldest = r->last_step % 2 == 0;
+    bool oldest = r->last_step % 2 == 0, parted = !r->model->params.encodes;
     struct session *s;
     do {
         before = added;
-        s = pick_prompt(r, oldest);
+        s = pick_prompt(r, step, oldest);
         oldest = false;
-        for (; s && added < rows && runner__rows_waiting(s) > 0 && has_room(r, step, s); added++) add_row(r, step, s);
+        for (; s && (added < rows || !parted) && runner__rows_waiting(s) > 0 && has_room(r, step, s); added++)
+            add_row(r, step, s);
     } while (added > before && added < rows);
     return added;
 }

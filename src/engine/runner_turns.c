@@ -148,8 +148,9 @@ static struct session *idle_session(struct runner *r) {
 }
 
 /* Tokens that need not be computed if their KV is there: the last one always is, for its logits. */
-static uint32_t reusable(const struct runner_request *request) {
+static uint32_t reusable(const struct runner *r, const struct runner_request *request) {
     uint32_t last = request->known - 1;
+    if (r->model->params.encodes) return 0; /* what stands behind it has its part in it */
     return runner__asks_rows(request) ? least(request->rows_from, last) : last;
 }
 
@@ -157,7 +158,7 @@ static uint32_t reusable(const struct runner_request *request) {
 static bool start(struct runner *r, struct session *s, struct runner_request *request) {
     s->tokens = request->tokens;
     s->known = request->known;
-    s->composed = cache_match(&r->cache, s->tokens, reusable(request), KNOWN_PAGES_MAX, s->pages, &s->part);
+    s->composed = cache_match(&r->cache, s->tokens, reusable(r, request), KNOWN_PAGES_MAX, s->pages, &s->part);
     s->held = s->filed = s->composed / KERN_PAGE;
     s->passed = pages_first_seen(r->cache.window, s->composed);
     s->told = 0;

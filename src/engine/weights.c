@@ -120,6 +120,8 @@ static void list_ends(struct piece_list *l, const struct model *m, const struct 
     bool embeds = share->member == 0;
     if (embeds) list_matrix(l, &m->token_embd, whole_matrix(&m->token_embd), &w->token_embd);
     if (!embeds || !m->params.tied) list_matrix(l, head, own, &w->output);
+    if (embeds) list_matrix(l, &m->position_embd, whole_matrix(&m->position_embd), &w->position_embd);
+    if (embeds) list_whole_vector(l, &m->token_type, &w->token_type);
     list_whole_vector(l, &m->output_norm, &w->output_norm);
     list_whole_vector(l, &m->output_norm_bias, &w->output_norm_bias);
     list_vector(l, &m->output_bias, own, &w->output_bias);

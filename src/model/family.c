@@ -11,6 +11,7 @@
 #define SILU   MODEL_SILU
 #define GELU   MODEL_GELU
 #define NORMED FAMILY_EXPERTS_NORMED
+#define ENCODER FAMILY_ENCODER
 
 static const struct model_family families[] = {
     {"llama", PAIRS, RMS, SILU, NORMED},
@@ -50,6 +51,8 @@ static const struct model_family families[] = {
     {"qwen2vl", HALVES, RMS, SILU},
     {"qwen3vl", HALVES, RMS, SILU},
     {"qwen3vlmoe", HALVES, RMS, SILU, NORMED},
+    {"bert", HALVES, LAYER, GELU, ENCODER, .still_every = 1},
+    {"nomic-bert", HALVES, LAYER, SILU, ENCODER},
 };
 
 const struct model_family *model_family_find(struct gguf_string architecture) {

@@ -16,6 +16,7 @@ enum model_trait {
     FAMILY_EXPERTS_NORMED = 1 << 7, /* weights of the chosen experts sum up to 1 */
     FAMILY_EXPERTS_CHOSEN = 1 << 8, /* their softmax is over the chosen only */
     FAMILY_LATENT = 1 << 9,         /* latent attention */
+    FAMILY_ENCODER = 1 << 10,       /* each position sees all others, and norms stand behind what they norm */
 };
 
 struct model_family {

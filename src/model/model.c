@@ -17,12 +17,13 @@ static uint64_t count_parameters(const struct gguf *g) {
     return sum;
 }
 
-/* `pooling_type` of llama.cpp's converter: 3 is the last position. */
-static bool pools_last(const struct model *m) {
+/* `pooling_type` of llama.cpp's converter; what else there is (none, ranks) has no number here. */
+static enum model_pooling pooling_of(const struct model *m) {
     char key[64];
     uint64_t type = 0;
     snprintf(key, sizeof key, "%s.pooling_type", m->params.architecture);
-    return gguf_u64(&m->gguf, key, &type) && type == 3;
+    bool known = gguf_u64(&m->gguf, key, &type) && type >= MODEL_POOLING_MEAN && type <= MODEL_POOLING_LAST;
+    return known ? (enum model_pooling)type : MODEL_POOLING_MEAN;
 }
 
 static int build(struct builder *b) {
@@ -33,7 +34,9 @@ static int build(struct builder *b) {
     m->layers = arena_array(&m->gguf.arena, m->params.layers, sizeof *m->layers);
     if (!b->used || !m->layers) return error_set(b->error, ERR_NOMEM, "out of memory");
     rc = builder_read_layers(b);
-    return rc == 0 ? builder_take_tensors(b) : rc;
+    if (rc == 0) rc = builder_take_tensors(b);
+    if (m->params.encodes && m->params.context > MODEL_ENCODED_MAX) m->params.context = MODEL_ENCODED_MAX;
+    return rc;
 }
 
 int model_init(struct model *m, uint8_t *header, size_t header_len, uint64_t file_bytes, struct error *error) {
@@ -46,7 +49,7 @@ int model_init(struct model *m, uint8_t *header, size_t header_len, uint64_t fil
         return rc;
     }
     m->parameters = count_parameters(&m->gguf);
-    m->pools_last = pools_last(m);
+    m->pooling = pooling_of(m);
     return 0;
 }
 

@@ -10,12 +10,15 @@
 #include "model/gguf.h"
 
 enum { MODEL_LAYERS_MAX = 1024, MODEL_EXPERTS_MAX = 1024, MODEL_EXPERTS_USED_MAX = 64, MODEL_FINGERPRINT_BYTES = 32 };
+enum { MODEL_ENCODED_MAX = 512 }; /* positions of a text that an encoder sees: they go through its layers in one step */
 
 enum model_pairing { MODEL_ROPE_PAIRS, MODEL_ROPE_HALVES }; /* (2i, 2i+1) or (i, i + n/2) */
 enum model_norm { MODEL_NORM_RMS, MODEL_NORM_LAYER };       /* LayerNorm: the mean goes; a bias where there is one */
 enum model_activation { MODEL_SILU, MODEL_GELU, MODEL_SILU_CLAMPED }; /* clamped: the gpt-oss kind, kern.h */
 /* How a router's logits become the weights of experts: by softmax or sigmoid over all, or softmax over the chosen. */
 enum model_gating { MODEL_GATING_SOFTMAX = 1, MODEL_GATING_SIGMOID, MODEL_GATING_CHOSEN };
+/* What an embedding is made of: the mean of all hidden states, the first or the last one. */
+enum model_pooling { MODEL_POOLING_MEAN = 1, MODEL_POOLING_FIRST, MODEL_POOLING_LAST };
 enum model_rope_scaling { MODEL_SCALING_NONE, MODEL_SCALING_LINEAR, MODEL_SCALING_YARN, MODEL_SCALING_LONGROPE };
 
 /* How fast the pairs of a head turn with the position (engine/rope.h). */
@@ -62,6 +65,8 @@ struct model_params {
     enum model_activation activation;
     bool parallel;                                      /* attention and FFN read the same normed input */
     bool tied;                                          /* the head is the embedding */
+    bool encodes;     /* each position sees the whole text: there are embeddings, and no next token */
+    bool norms_stay;  /* what a norm makes of the hidden state is the hidden state from then on */
     float embedding_scale, residual_scale, logit_scale; /* factors; 1: none */
     float attention_scale;                  /* on q.k; 1 / sqrt(head_dim_k) unless the file says otherwise */
     float attention_softcap, logit_softcap; /* cap * tanh(x / cap); 0: none */
@@ -94,7 +99,8 @@ struct model_tensor {
                     V(expert_up_bias) V(expert_down_bias) M(shared_gate)
 
 /* The same of the model outside of its layers. */
-#define MODEL_END_TENSORS(M, V) M(token_embd) V(output_norm) V(output_norm_bias) M(output) V(output_bias)
+#define MODEL_END_TENSORS(M, V)                                                                                        \
+    M(token_embd) M(position_embd) V(token_type) V(output_norm) V(output_norm_bias) M(output) V(output_bias)
 
 /* Divisors of the rotation frequencies, which every slice with layers has. */
 #define MODEL_ROPE_TENSORS(V) V(rope_freqs) V(rope_long) V(rope_short)
@@ -117,7 +123,7 @@ struct model {
     MODEL_ROPE_TENSORS(MODEL_TENSOR_MEMBER)
     struct model_layer *layers; /* params.layers of them, in the gguf arena */
     uint64_t parameters;        /* number of weights */
-    bool pools_last;            /* an embedding is the last position's state, not the mean of all */
+    enum model_pooling pooling;
 };
 
 /* Take over `header` (malloc'ed, at least gguf.header_bytes long; taken on success and on failure) of a file of

@@ -311,6 +311,19 @@ static int read_experts(struct builder *b) {
     return rc;
 }
 
+static int read_encoder(struct builder *b) {
+    struct model_params *p = &b->m->params;
+    char key[KEY_BYTES];
+    bool causal = !(b->family->traits & FAMILY_ENCODER);
+    p->norms_stay = !causal;
+    gguf_bool(&b->m->gguf, full_key(b, "attention.causal", key), &causal);
+    p->encodes = !causal;
+    if (p->encodes && p->window > 0)
+        return error_set(b->error, ERR_UNSUPPORTED, "an encoder with a window of %u positions is not supported",
+                         p->window);
+    return 0;
+}
+
 static int read_layers(struct builder *b) {
     uint32_t *layers = &b->m->params.layers;
     int rc = read_count(b, "block_count", MODEL_LAYERS_MAX, layers);
@@ -336,6 +349,7 @@ int builder_read_params(struct builder *b) {
     if (rc == 0) rc = read_scales(b);
     if (rc == 0) rc = read_norm(b);
     if (rc == 0) rc = read_window(b);
+    if (rc == 0) rc = read_encoder(b);
     if (rc == 0) rc = read_vocab(b);
     return rc;
 }

@@ -66,6 +66,24 @@ static int take_bias(struct builder *b, uint32_t layer, const char *role, uint64
     return take(b, layer_name(layer, role, "bias", name), 1, count, out);
 }
 
+static int take_norm(struct builder *b, const char *name, struct model_tensor *weight, struct model_tensor *bias) {
+    char full[NAME_BYTES + 8];
+    snprintf(full, sizeof full, "%s.weight", name);
+    int rc = take(b, full, 1, b->m->params.embd, weight);
+    snprintf(full, sizeof full, "%s.bias", name);
+    return rc == 0 ? take(b, full, 1, b->m->params.embd, bias) : rc;
+}
+
+static int take_layer_norm(struct builder *b, uint32_t layer, const char *role, struct model_tensor *weight,
+                           struct model_tensor *bias) {
+    char name[NAME_BYTES];
+    snprintf(name, sizeof name, "blk.%u.%s", layer, role);
+    return take_norm(b, name, weight, bias);
+}
+
+/* An encoder's norms stand behind what they norm: each is the first thing of what follows. */
+static bool norms_follow(const struct builder *b) { return b->family->traits & FAMILY_ENCODER; }
+
 /* `count` matrices, one behind the other. */
 static int take_stack(struct builder *b, uint32_t i, const char *role, uint64_t count, uint64_t rows, uint64_t cols,
                       struct model_tensor *out) {
@@ -192,8 +210,9 @@ static int take_plain_attention(struct builder *b, uint32_t i) {
 static int take_attention(struct builder *b, uint32_t i) {
     const struct model_params *p = &b->m->params;
     struct model_layer *l = &b->m->layers[i];
-    int rc = take_vector(b, i, "attn_norm", p->embd, &l->attn_norm);
-    if (rc == 0) rc = take_bias(b, i, "attn_norm", p->embd, &l->attn_norm_bias);
+    int rc = !norms_follow(b) ? take_layer_norm(b, i, "attn_norm", &l->attn_norm, &l->attn_norm_bias)
+             : i > 0          ? take_layer_norm(b, i - 1, "layer_output_norm", &l->attn_norm, &l->attn_norm_bias)
+                              : take_norm(b, "token_embd_norm", &l->attn_norm, &l->attn_norm_bias);
     if (rc < 0) return rc;
     return p->latent.kv_rank ? take_latent(b, i) : take_plain_attention(b, i);
 }
@@ -292,9 +311,10 @@ static int take_shared_expert(struct builder *b, uint32_t i) {
 static int take_ffn(struct builder *b, uint32_t i) {
     const struct model_params *p = &b->m->params;
     struct model_layer *l = &b->m->layers[i];
-    const char *norm = b->family->traits & FAMILY_SECOND_NORM ? "post_attention_norm" : "ffn_norm";
-    int rc = take_vector(b, i, norm, p->embd, &l->ffn_norm);
-    if (rc == 0) rc = take_bias(b, i, norm, p->embd, &l->ffn_norm_bias);
+    const char *norm = norms_follow(b)                            ? "attn_output_norm"
+                       : b->family->traits & FAMILY_SECOND_NORM ? "post_attention_norm"
+                                                                : "ffn_norm";
+    int rc = take_layer_norm(b, i, norm, &l->ffn_norm, &l->ffn_norm_bias);
     if (rc < 0) return rc;
     if (p->experts.count == 0 || !has_weight(b, i, "ffn_gate_inp")) return take_dense_ffn(b, i);
     rc = take_experts(b, i);
@@ -330,12 +350,38 @@ static int take_layer(struct builder *b, uint32_t i) {
     return rc == 0 ? check_layer(b, i) : rc;
 }
 
+/* What is added to an encoder's tokens: a vector of the first kind of text, and one for each position unless layers
+ * rotate. */
+static int take_additions(struct builder *b) {
+    struct model *m = b->m;
+    const struct model_params *p = &m->params;
+    const struct gguf_tensor *types = gguf_tensor(&m->gguf, "token_types.weight");
+    int rc = b->family->still_every == 1
+                 ? take_needed(b, "position_embd.weight", p->context, p->embd, &m->position_embd)
+                 : 0;
+    if (rc < 0 || !types) return rc;
+    rc = take(b, "token_types.weight", types->dims[1], p->embd, &m->token_type);
+    if (rc == 0 && m->token_type.rows > 1) m->token_type = part_of(&m->token_type, 0, 1);
+    return rc;
+}
+
+static int take_last_norm(struct builder *b) {
+    struct model *m = b->m;
+    int rc = norms_follow(b) ? take_layer_norm(b, m->params.layers - 1, "layer_output_norm", &m->output_norm,
+                                               &m->output_norm_bias)
+                             : take_norm(b, "output_norm", &m->output_norm, &m->output_norm_bias);
+    if (rc == 0 && m->output_norm.bytes == 0)
+        rc = error_set(b->error, ERR_INVALID, "tensor %s is missing",
+                       norms_follow(b) ? "layer_output_norm.weight of the last layer" : "output_norm.weight");
+    return rc;
+}
+
 static int take_ends(struct builder *b) {
     struct model *m = b->m;
     const struct model_params *p = &m->params;
     int rc = take_needed(b, "token_embd.weight", p->vocab, p->embd, &m->token_embd);
-    if (rc == 0) rc = take_needed(b, "output_norm.weight", 1, p->embd, &m->output_norm);
-    if (rc == 0) rc = take(b, "output_norm.bias", 1, p->embd, &m->output_norm_bias);
+    if (rc == 0 && norms_follow(b)) rc = take_additions(b);
+    if (rc == 0) rc = take_last_norm(b);
     if (rc == 0) rc = take(b, "output.weight", p->vocab, p->embd, &m->output);
     if (rc == 0) rc = take(b, "output.bias", 1, p->vocab, &m->output_bias);
     if (rc == 0) rc = take(b, "rope_freqs.weight", 1, p->rope_dims / 2, &m->rope_freqs);

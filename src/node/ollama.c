@@ -184,7 +184,9 @@ static json_t *info_json(const struct card *c) {
 }
 
 static json_t *capabilities_json(const struct card *c) {
-    json_t *list = json_pack("[s, s]", "completion", "embedding");
+    json_t *list = json_pack("[s]", "embedding");
+    if (c->model.params.encodes) return list;
+    json_array_insert_new(list, 0, json_string("completion"));
     if (c->chat == NULL) return list;
     json_array_append_new(list, json_string("tools"));
     if (chat_form(c->chat)->switches_thinking) json_array_append_new(list, json_string("thinking"));

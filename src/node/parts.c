@@ -166,7 +166,7 @@ static void choose_rows(struct gateway_job *part) {
     const struct api_job *a = &part->leader->api;
     uint32_t count = (uint32_t)part->ids.count;
     part->rows_end = part->rows_begin = count;
-    if (a->task == API_EMBED) part->rows_begin = part->card->model.pools_last ? count - 1 : 0;
+    if (a->task == API_EMBED) part->rows_begin = part->card->model.pooling == MODEL_POOLING_LAST ? count - 1 : 0;
     if (a->echo && a->logprobs > 0) part->rows_begin = 0;
 }
 

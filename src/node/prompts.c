@@ -82,6 +82,9 @@ int prompts_make(struct prompts *p, struct api_job *job, const struct card *card
     uint32_t count = job->messages ? 1 : (uint32_t)json_array_size(job->prompts);
     if (card->chat == NULL)
         return api_error_set(e, 400, request_error, NULL, "model", "model '%s' has no vocabulary", model);
+    if (card->model.params.encodes && job->task == API_GENERATE)
+        return api_error_set(e, 400, request_error, NULL, "model",
+                             "model '%s' makes embeddings, it does not write: ask /v1/embeddings or /api/embed", model);
     p->list = calloc(count + 1, sizeof *p->list);
     if (p->list == NULL) return api_error_set(e, 503, "server_error", NULL, "", "no memory for %u prompts", count);
     p->count = count;

@@ -113,7 +113,7 @@ static void spm_merges_by_score(void **state) {
 
 static const struct token wordpiece_tokens[] = {{"[PAD]", 3},   {"[UNK]", 2},    {"[CLS]", 3},       {"[SEP]", 3},
                                                 {"\u2581a", 1}, {"\u2581ab", 1}, {"b", 1},           {"bc", 1},
-                                                {"\u2581,", 1}, {"\u2581e", 1},  {"\u2581\u65e5", 1}};
+                                                {"\u2581,", 1}, {"\u2581e", 1},  {"\u2581\u65e5", 1}, {"\u2581=", 1}};
 
 static void wordpiece_takes_the_longest_from_the_front(void **state) {
     struct made m = {0};
@@ -125,6 +125,7 @@ static void wordpiece_takes_the_longest_from_the_front(void **state) {
     EXPECT(&m, "ABbc", false, " abbc", 5, 7);
     EXPECT(&m, "abb abz,a", false, " abb[UNK] , a", 5, 6, 1, 8, 4);
     EXPECT(&m, " \u00c9\u65e5\u65e5e\u0301 ", true, "[CLS] e \u65e5 \u65e5 e[SEP]", 2, 9, 10, 10, 9, 3);
+    EXPECT(&m, "a\ue000b\u2260e", false, " ab = e", 5, 11, 9); /* a sign by what it is made of */
     close_made(&m);
 }
 

@@ -55,31 +55,29 @@ static bool is_space(utf8proc_int32_t c) {
            c == 0x2028 || c == 0x2029;
 }
 
+/* Neither part of a word nor between words: what controls, is for private use, or marks an accent. */
 static bool is_nothing(utf8proc_int32_t c) {
     utf8proc_category_t category = utf8proc_category(c);
-    return c == 0 || c == 0xfffd || category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF;
+    return c == 0 || c == 0xfffd || category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF ||
+           category == UTF8PROC_CATEGORY_CO || category == UTF8PROC_CATEGORY_MN;
 }
 
-/* In lower case, decomposed, without what marks an accent. */
-static void add_letters(struct work *w, utf8proc_int32_t c) {
-    utf8proc_int32_t parts[DECOMPOSED_MAX];
+static int add_decomposed(struct work *w, utf8proc_int32_t c) {
     utf8proc_uint8_t bytes[4];
-    int last = 0;
-    utf8proc_ssize_t count =
-        utf8proc_decompose_char(utf8proc_tolower(c), parts, DECOMPOSED_MAX, UTF8PROC_DECOMPOSE, &last);
-    for (utf8proc_ssize_t i = 0; i < count && i < DECOMPOSED_MAX; i++) {
-        if (utf8proc_category(parts[i]) == UTF8PROC_CATEGORY_MN) continue;
-        text_add(&w->word, (const char *)bytes, (size_t)utf8proc_encode_char(parts[i], bytes));
-    }
-}
-
-static int add_char(struct work *w, utf8proc_int32_t c) {
     if (is_space(c)) return end_word(w);
     if (is_nothing(c)) return 0;
     bool alone = is_sign(c) || is_chinese(c);
     int rc = alone ? end_word(w) : 0;
-    add_letters(w, c);
+    text_add(&w->word, (const char *)bytes, (size_t)utf8proc_encode_char(utf8proc_tolower(c), bytes));
     return rc == 0 && alone ? end_word(w) : rc;
+}
+
+static int add_char(struct work *w, utf8proc_int32_t c) {
+    utf8proc_int32_t parts[DECOMPOSED_MAX];
+    int last = 0, rc = 0;
+    utf8proc_ssize_t count = utf8proc_decompose_char(c, parts, DECOMPOSED_MAX, UTF8PROC_DECOMPOSE, &last);
+    for (utf8proc_ssize_t i = 0; i < count && i < DECOMPOSED_MAX && rc == 0; i++) rc = add_decomposed(w, parts[i]);
+    return rc;
 }
 
 int wordpiece_encode(const struct symbols *s, const char *text, size_t len, struct token_list *out) {

@@ -1,0 +1,139 @@
+"""Small encoders with random weights, as their GGUF files, and what they make of a text, computed with NumPy.
+
+BERT as Devlin et al. have it (arXiv:1810.04805), with the tanh form of GELU; Nomic BERT with rotations, gates and no
+biases (arXiv:2402.01613)."""
+from dataclasses import dataclass
+
+import gguf
+import numpy as np
+
+EMBD, HEADS, LAYERS, FF, CONTEXT = 64, 4, 3, 128, 512
+EPSILON, ROPE_BASE = 1e-12, 1000.0
+MEAN, FIRST = gguf.PoolingType.MEAN, gguf.PoolingType.CLS
+
+SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+LETTERS = [chr(c) for c in range(ord("a"), ord("z") + 1)] + [str(d) for d in range(10)] + list(".,!?'\"-()")
+WORDS = ["the", "cat", "dog", "sat", "on", "mat", "of", "and", "in", "house", "sun"]
+
+
+def vocabulary():
+    """As a converter writes them: what begins a word begins with U+2581."""
+    begin = [f"\u2581{piece}" for piece in [*LETTERS, *WORDS]]
+    return SPECIALS + begin + LETTERS + ["ing", "ed"]
+
+
+@dataclass
+class Encoder:
+    architecture: str
+    pooling: gguf.PoolingType
+    seed: int = 1
+
+    @property
+    def nomic(self):
+        return self.architecture == "nomic-bert"
+
+    def tensors(self):
+        rng = np.random.default_rng([self.seed, len(self.architecture)])
+
+        def matrix(rows, columns):
+            return (rng.standard_normal((rows, columns)) * 1.5 / np.sqrt(columns)).astype(np.float32)
+
+        def vector(size, around):
+            return (around + 0.1 * rng.standard_normal(size)).astype(np.float32)
+
+        def norm(name):
+            return {f"{name}.weight": vector(EMBD, 1), f"{name}.bias": vector(EMBD, 0)}
+
+        out = {"token_embd.weight": matrix(len(vocabulary()), EMBD), "token_types.weight": matrix(2, EMBD)}
+        out |= norm("token_embd_norm")
+        if not self.nomic:
+            out["position_embd.weight"] = matrix(CONTEXT, EMBD)
+        for layer in range(LAYERS):
+            shapes = {"attn_output": (EMBD, EMBD), "ffn_up": (FF, EMBD), "ffn_down": (EMBD, FF)}
+            shapes |= {"attn_qkv": (3 * EMBD, EMBD), "ffn_gate": (FF, EMBD)} if self.nomic else {
+                f"attn_{x}": (EMBD, EMBD) for x in "qkv"}
+            block = {f"{name}.weight": matrix(*shape) for name, shape in shapes.items()}
+            if not self.nomic:
+                block |= {f"{name}.bias": vector(shape[0], 0) for name, shape in shapes.items()}
+            block |= norm("attn_output_norm") | norm("layer_output_norm")
+            out |= {f"blk.{layer}.{name}": value for name, value in block.items()}
+        return out
+
+    def write(self, path):
+        w = gguf.GGUFWriter(str(path), self.architecture)
+        w.add_context_length(CONTEXT)
+        w.add_embedding_length(EMBD)
+        w.add_block_count(LAYERS)
+        w.add_feed_forward_length(FF)
+        w.add_head_count(HEADS)
+        w.add_layer_norm_eps(EPSILON)
+        w.add_causal_attention(False)
+        w.add_pooling_type(self.pooling)
+        if self.nomic:
+            w.add_rope_freq_base(ROPE_BASE)
+        tokens = vocabulary()
+        w.add_tokenizer_model("bert")
+        w.add_token_type_count(2)
+        w.add_token_list(tokens)
+        w.add_token_types([gguf.TokenType.CONTROL if t in SPECIALS else gguf.TokenType.NORMAL for t in tokens])
+        for key, token in {"unk": "[UNK]", "bos": "[CLS]", "sep": "[SEP]", "pad": "[PAD]"}.items():
+            getattr(w, f"add_{key}_token_id")(tokens.index(token))
+        for name, value in self.tensors().items():
+            w.add_tensor(name, value)
+        w.write_header_to_file()
+        w.write_kv_data_to_file()
+        w.write_tensors_to_file()
+        w.close()
+
+    def embed(self, ids):
+        """Of norm 1."""
+        t = {name: value.astype(np.float64) for name, value in self.tensors().items()}
+        x = t["token_embd.weight"][ids] + t["token_types.weight"][0]
+        if not self.nomic:
+            x = x + t["position_embd.weight"][:len(ids)]
+        x = normed(x, t, "token_embd_norm")
+        for layer in range(LAYERS):
+            of = {name[len(f"blk.{layer}."):]: value for name, value in t.items() if name.startswith(f"blk.{layer}.")}
+            x = normed(x + self.attend(x, of), of, "attn_output_norm")
+            x = normed(x + self.feed(x, of), of, "layer_output_norm")
+        pooled = x[0] if self.pooling == FIRST else x.mean(0)
+        return pooled / np.linalg.norm(pooled)
+
+    def attend(self, x, of):
+        if self.nomic:
+            q, k, v = np.split(x @ of["attn_qkv.weight"].T, 3, axis=1)
+        else:
+            q, k, v = (project(x, of, f"attn_{name}") for name in "qkv")
+        q, k, v = (y.reshape(len(x), HEADS, -1).swapaxes(0, 1) for y in (q, k, v))
+        if self.nomic:
+            q, k = rotated(q), rotated(k)
+        scores = q @ k.swapaxes(1, 2) / np.sqrt(q.shape[-1])
+        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        out = weights / weights.sum(-1, keepdims=True) @ v
+        return project(out.swapaxes(0, 1).reshape(len(x), EMBD), of, "attn_output")
+
+    def feed(self, x, of):
+        up = project(x, of, "ffn_up")
+        if self.nomic:
+            gate = project(x, of, "ffn_gate")
+            return project(gate / (1 + np.exp(-gate)) * up, of, "ffn_down")
+        return project(0.5 * up * (1 + np.tanh(np.sqrt(2 / np.pi) * (up + 0.044715 * up ** 3))), of, "ffn_down")
+
+
+def normed(x, tensors, name):
+    centred = x - x.mean(-1, keepdims=True)
+    spread = np.sqrt((centred ** 2).mean(-1, keepdims=True) + EPSILON)
+    return centred / spread * tensors[f"{name}.weight"] + tensors[f"{name}.bias"]
+
+
+def project(x, tensors, name):
+    return x @ tensors[f"{name}.weight"].T + tensors.get(f"{name}.bias", 0)
+
+
+def rotated(heads):
+    """Channel i with channel i + half."""
+    half = heads.shape[-1] // 2
+    angles = np.arange(heads.shape[1])[:, None] * ROPE_BASE ** (-np.arange(half) / half)
+    first, second = heads[..., :half], heads[..., half:]
+    return np.concatenate([first * np.cos(angles) - second * np.sin(angles),
+                           first * np.sin(angles) + second * np.cos(angles)], -1)
