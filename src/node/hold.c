@@ -28,6 +28,7 @@ enum {
     NAME_US = 8 * SECOND,    /* before the hub is asked */
     SETTLE_US = 10 * SECOND, /* for everybody to say what they have */
     STARVED_US = 30 * SECOND,
+    PATIENCE_US = 10 * SECOND, /* with a member that does not fetch its part: it may not know the plan yet */
     PROOF_US = 60 * SECOND, /* for the hash to come round, once everything is here */
 };
 
@@ -141,6 +142,7 @@ int hold_begin(struct pull *p, struct error *error) {
         f->proof = f->hashed && !f->verified;
     }
     p->asked_us = 0;
+    p->planned_us = clock_us();
     p->proof_us = 0;
     if (rc == 0 && p->all) ask_members(p);
     return rc;
@@ -233,23 +235,67 @@ static void report(struct pull *p, uint64_t now_us) {
 
 /* ---- what others have ---- */
 
+static struct inquiry *find_inquiry(const struct pull *p, uint64_t node) {
+    for (struct inquiry *q = p->inquiries; q; q = q->next)
+        if (q->node == node) return q;
+    return NULL;
+}
+
+static struct inquiry *inquiry_of(struct pull *p, uint64_t node) {
+    struct inquiry *q = find_inquiry(p, node);
+    if (q) return q;
+    q = calloc(1, sizeof *q);
+    assert(q != NULL);
+    *q = (struct inquiry){.next = p->inquiries, .node = node};
+    p->inquiries = q;
+    return q;
+}
+
+void hold_forget_inquiries(struct pull *p) {
+    while (p->inquiries) {
+        struct inquiry *next = p->inquiries->next;
+        free(p->inquiries);
+        p->inquiries = next;
+    }
+}
+
+bool hold_was_absent(const struct pull *p, uint64_t node) {
+    const struct inquiry *q = find_inquiry(p, node);
+    return q && q->model_absent;
+}
+
+/* Has every node said it that is there, or that has a part by the plan? */
+static bool everybody(const struct pull *p, bool (*has_said)(const struct pull *p, uint64_t node)) {
+    uint64_t nodes[STOCK_PEERS_MAX];
+    size_t count = mates_peers(p->stock, nodes);
+    bool all = true;
+    for (size_t i = 0; i < count; i++) all = all && has_said(p, nodes[i]);
+    for (uint32_t i = 0; p->plan && i < p->plan->member_count; i++) {
+        uint64_t node = p->plan->members[i].node;
+        all = all && (node == mates_self(p->stock) || has_said(p, node));
+    }
+    return all;
+}
+
 static struct mate_map *find_map(const struct pull *p, const struct mate *m, uint32_t file) {
     for (struct mate_map *map = p->maps; map; map = map->next)
         if (map->mate == m->number && map->file == file) return map;
     return NULL;
 }
 
-static void ask_maps(struct pull *p, struct mate *to) {
+static bool ask_maps(struct pull *p, struct mate *to) {
+    bool sent = true;
     struct wire_store m = {.type = WIRE_STORE_MAP_GET, .request = p->number};
     memcpy(m.fingerprint, p->parcel.manifest.fingerprint, sizeof m.fingerprint);
-    for (m.file = 0; m.file < p->parcel.manifest.file_count; m.file++) mates_send(to, &m);
+    for (m.file = 0; m.file < p->parcel.manifest.file_count; m.file++) sent &= mates_send(to, &m);
+    return sent;
 }
 
-static void ask_models(struct pull *p, struct mate *to) {
+static bool ask_models(struct pull *p, struct mate *to) {
     struct wire_store m = {.type = WIRE_STORE_MODEL_GET, .request = p->number};
     if (p->plan) memcpy(m.fingerprint, p->plan->fingerprint, sizeof m.fingerprint);
     snprintf(m.name, sizeof m.name, "%s", p->plan ? p->plan->model : p->name);
-    mates_send(to, &m);
+    return mates_send(to, &m);
 }
 
 /* A hash that somebody verified is what the chunk must have, wherever it comes from. */
@@ -263,7 +309,7 @@ static void learn_hashes(struct chunks *mine, const struct chunks *theirs) {
 }
 
 static void take_map(struct pull *p, struct mate *from, const struct wire_store *m) {
-    if (m->len == 0) from->mapless = p->number;
+    if (m->len == 0) inquiry_of(p, from->node)->mapless = true;
     if (!p->open || m->file >= p->parcel.manifest.file_count || m->len == 0) return;
     struct chunks *mine = &p->parcel.transfer.files[m->file].chunks;
     struct mate_map *map = find_map(p, from, m->file);
@@ -358,25 +404,51 @@ static void feed_file(struct pull *p, uint32_t file, bool settled) {
     }
 }
 
+/* Who said that it has the chunk has it no more: others may. Who is to fetch it for all may not know the plan yet, and
+ * is asked again for a while. */
+static void take_refusal(struct pull *p, const struct mate *from, struct chunk *k, const struct wire_store *m) {
+    struct mate_map *map = find_map(p, from, m->file);
+    struct chunk *theirs = map && map->chunks.count > m->chunk ? &map->chunks.items[m->chunk] : NULL;
+    if (theirs && theirs->state != CHUNK_OPEN)
+        theirs->state = CHUNK_OPEN;
+    else if (from_hub(p) && clock_us() >= p->planned_us + PATIENCE_US)
+        k->reserved = false;
+    else
+        return;
+    p->feed_us = 0;
+}
+
 static void take_chunk(struct pull *p, struct mate *from, const struct wire_store *m) {
     if (from->asked > 0) from->asked--;
     if (!p->open || m->file >= p->parcel.manifest.file_count) return;
     struct chunks *c = &p->parcel.transfer.files[m->file].chunks;
     if (m->chunk >= c->count) return;
     struct chunk *k = &c->items[m->chunk];
-    struct mate_map *map = find_map(p, from, m->file);
     struct error why = {0};
     if (!k->busy || k->giver != from->number) return;
     k->busy = false;
+    if (m->state != WIRE_STORE_HERE) {
+        take_refusal(p, from, k, m);
+        return;
+    }
     p->feed_us = 0;
-    if (m->state != WIRE_STORE_HERE || m->len != chunks_size(c, m->chunk)) {
-        if (map) map->chunks.items[m->chunk].state = CHUNK_OPEN;
-        if (!map || m->state != WIRE_STORE_HERE) k->reserved = from_hub(p) ? false : k->reserved;
+    if (m->len != chunks_size(c, m->chunk)) {
+        hold_wrong(p, from->number);
     } else if (parcel_write(&p->parcel, m->file, (uint64_t)m->chunk * c->chunk_bytes, m->bytes, m->len, &why) < 0) {
         pull_fail(p, &why);
     } else {
         p->given_bytes += m->len;
         transfer_given(&p->parcel.transfer, m->file, m->chunk, from->number, clock_us(), &p->effects);
+    }
+}
+
+static void forget_inquiry(struct pull *p, uint64_t node) {
+    for (struct inquiry **at = &p->inquiries; *at; at = &(*at)->next) {
+        struct inquiry *q = *at;
+        if (q->node != node) continue;
+        *at = q->next;
+        free(q);
+        return;
     }
 }
 
@@ -386,6 +458,7 @@ void hold_mate_lost(struct pull *p, const struct mate *lost) {
         for (uint32_t i = 0; i < c->count; i++)
             if (c->items[i].busy && c->items[i].giver == lost->number) c->items[i].busy = false;
     }
+    forget_inquiry(p, lost->node);
     for (struct mate_map **at = &p->maps; *at;) {
         struct mate_map *map = *at;
         if (map->mate != lost->number) {
@@ -425,12 +498,6 @@ static void follow(struct pull *p, const struct mate *from, const struct wire_st
     pull_hold(p, plan, true, 0);
 }
 
-static bool has_answered(const struct pull *p, uint64_t node) {
-    for (const struct mate *m = p->stock->mates; m; m = m->next)
-        if (m->node == node && m->absent_for == p->number) return true;
-    return false;
-}
-
 static void take_model(struct pull *p, struct mate *from, const struct wire_store *m) {
     struct manifest manifest;
     struct error why = {0};
@@ -444,13 +511,12 @@ static void take_model(struct pull *p, struct mate *from, const struct wire_stor
     }
     if (p->open || p->state != STOCK_LISTING || !p->asking) return;
     if (m->len == 0 && m->state == WIRE_STORE_COMING) {
-        from->asked_for = 0;
+        inquiry_of(p, from->node)->model_asked = false;
         p->again_us = clock_us() + FOLLOW_US;
         return;
     }
     if (m->len == 0) {
-        p->answers += !has_answered(p, from->node); /* over one of its links */
-        from->absent_for = p->number;
+        inquiry_of(p, from->node)->model_absent = true;
         return;
     }
     if (manifest_read(&manifest, (const char *)m->bytes, m->len, &why) < 0) {
@@ -565,14 +631,10 @@ static void take_early_chains(struct pull *p) {
 
 /* ---- turns ---- */
 
-static size_t peer_count(struct stock *s) {
-    pthread_mutex_lock(&s->mutex);
-    size_t count = s->peer_count > 0 ? s->peer_count - 1 : 0;
-    pthread_mutex_unlock(&s->mutex);
-    return count;
+bool hold_has_peers(struct stock *s) {
+    uint64_t nodes[STOCK_PEERS_MAX];
+    return mates_peers(s, nodes) > 0;
 }
-
-bool hold_has_peers(struct stock *s) { return peer_count(s) > 0; }
 
 static void ask_for_manifest(struct pull *p, uint64_t now_us) {
     struct error why;
@@ -580,14 +642,12 @@ static void ask_for_manifest(struct pull *p, uint64_t now_us) {
     if (p->asked_us == 0) {
         p->asked_us = now_us;
         p->again_us = 0;
-        p->answers = 0;
     }
-    for (struct mate *m = p->stock->mates; m && now_us >= p->again_us; m = m->next)
-        if (m->asked_for != p->number && mates_find(p->stock, m->node) == m) { /* one of several links with a node */
-            ask_models(p, m);
-            m->asked_for = p->number;
-        }
-    bool all = p->answers >= peer_count(p->stock);
+    for (struct mate *m = p->stock->mates; m && now_us >= p->again_us; m = m->next) {
+        struct inquiry *q = inquiry_of(p, m->node);
+        if (!q->model_asked) q->model_asked = ask_models(p, m);
+    }
+    bool all = everybody(p, hold_was_absent);
     bool promised = p->again_us > 0 && now_us < p->again_us + NAME_US;
     if (!all && now_us < p->asked_us + (p->plan || promised ? MANIFEST_US : NAME_US)) return;
     p->asking = false;
@@ -600,12 +660,16 @@ static void ask_for_manifest(struct pull *p, uint64_t now_us) {
     pull_fail(p, &why);
 }
 
+static bool has_told_maps(const struct pull *p, uint64_t node) {
+    const struct inquiry *q = find_inquiry(p, node);
+    bool told = q && q->mapless;
+    for (const struct mate *m = p->stock->mates; m && !told; m = m->next) told = m->node == node && find_map(p, m, 0);
+    return told;
+}
+
 /* Is it known what everybody has? */
-static bool is_settled(struct pull *p, uint64_t now_us) {
-    size_t known = 0;
-    for (struct mate *m = p->stock->mates; m; m = m->next)
-        known += mates_find(p->stock, m->node) == m && (find_map(p, m, 0) || m->mapless == p->number);
-    return known >= peer_count(p->stock) || now_us >= p->mapped_us + SETTLE_US;
+static bool is_settled(const struct pull *p, uint64_t now_us) {
+    return everybody(p, has_told_maps) || now_us >= p->mapped_us + SETTLE_US;
 }
 
 static void feed(struct pull *p, uint64_t now_us) {
@@ -613,9 +677,8 @@ static void feed(struct pull *p, uint64_t now_us) {
     if (p->mapped_us == 0) p->mapped_us = now_us;
     mates_dial(p->stock, now_us);
     for (struct mate *m = p->stock->mates; m; m = m->next) {
-        if (mates_find(p->stock, m->node) != m || find_map(p, m, 0) || m->mapped_for == p->number) continue;
-        m->mapped_for = p->number;
-        ask_maps(p, m);
+        struct inquiry *q = inquiry_of(p, m->node);
+        if (!q->maps_asked) q->maps_asked = ask_maps(p, m);
     }
     drop_silent(p, now_us);
     p->starving = false;

@@ -1,6 +1,6 @@
 /* A model held in parts: by plan, and from other nodes. On the stock's thread. */
 #pragma once
-#include "node/stock_private.h"
+#include "node/pull.h"
 
 /* The plan's ranges become wants, the rest somebody else's. After the headers are here. */
 int hold_begin(struct pull *p, struct error *error);
@@ -20,3 +20,6 @@ void hold_wrong(struct pull *p, uint16_t giver);
 void hold_mate_lost(struct pull *p, const struct mate *lost);
 struct pull *hold_find(struct stock *s, const uint8_t *fingerprint, const char *name);
 bool hold_has_peers(struct stock *s);
+/* The node was asked for the pull's manifest and has none. */
+bool hold_was_absent(const struct pull *p, uint64_t node);
+void hold_forget_inquiries(struct pull *p);

@@ -1,6 +1,6 @@
 /* What the hub says of a pull's model: its files, their sizes and hashes. On the stock's thread. */
 #pragma once
-#include "node/stock_private.h"
+#include "node/pull.h"
 
 /* Ask; ends in pull_listed or pull_fail. */
 void hub_ask(struct pull *p);

@@ -104,6 +104,18 @@ static struct parcel *obtain(struct stock *s, const uint8_t *fingerprint) {
     return open ? open : open_depot(s, fingerprint, "");
 }
 
+void mates_close_depot(struct stock *s, const char *path) {
+    for (struct depot **at = &s->depots; *at;) {
+        struct depot *d = *at;
+        if (strcmp(d->parcel.path, path) != 0) {
+            at = &d->next;
+            continue;
+        }
+        *at = d->next;
+        free_depot(d);
+    }
+}
+
 static void close_idle(struct stock *s, uint64_t now_us) {
     for (struct depot **at = &s->depots; *at;) {
         struct depot *d = *at;
@@ -120,10 +132,7 @@ static void close_idle(struct stock *s, uint64_t now_us) {
 
 /* Who has begun before the other did asks the hub; of two that begin together the one with the lower id. */
 static bool leads(struct stock *s, const struct pull *p, uint64_t other) {
-    if (!p->asking || mates_self(s) < other) return true;
-    for (const struct mate *m = s->mates; m; m = m->next)
-        if (m->node == other && m->absent_for == p->number) return true;
-    return false;
+    return !p->asking || mates_self(s) < other || hold_was_absent(p, other);
 }
 
 static void give_model(struct stock *s, struct mate *to, const struct wire_store *m) {
@@ -305,11 +314,19 @@ static int take_frames(struct stock *s, struct mate *m, struct error *error) {
 
 uint64_t mates_self(struct stock *s) { return s->peer_count > 0 ? s->peers[0] : 0; }
 
-bool mates_is_peer(struct stock *s, uint64_t node) {
-    bool found = false;
+size_t mates_peers(struct stock *s, uint64_t out[STOCK_PEERS_MAX]) {
     pthread_mutex_lock(&s->mutex);
-    for (size_t i = 1; i < s->peer_count; i++) found |= s->peers[i] == node;
+    size_t count = s->peer_count > 0 ? s->peer_count - 1 : 0;
+    memcpy(out, s->peers + 1, count * sizeof *out);
     pthread_mutex_unlock(&s->mutex);
+    return count;
+}
+
+bool mates_is_peer(struct stock *s, uint64_t node) {
+    uint64_t peers[STOCK_PEERS_MAX];
+    size_t count = mates_peers(s, peers);
+    bool found = false;
+    for (size_t i = 0; i < count; i++) found |= peers[i] == node;
     return found;
 }
 
@@ -329,11 +346,8 @@ void mates_dial(struct stock *s, uint64_t now_us) {
     uint64_t peers[STOCK_PEERS_MAX];
     if (now_us < s->dialled_us + DIAL_US) return;
     s->dialled_us = now_us;
-    pthread_mutex_lock(&s->mutex);
-    size_t count = s->peer_count;
-    memcpy(peers, s->peers, sizeof peers);
-    pthread_mutex_unlock(&s->mutex);
-    for (size_t i = 1; i < count; i++)
+    size_t count = mates_peers(s, peers);
+    for (size_t i = 0; i < count; i++)
         if (mates_find(s, peers[i]) == NULL) s->options.dial(s->options.context, peers[i]);
 }
 

@@ -1,6 +1,6 @@
 /* Links with the stocks of other nodes. On the stock's thread. */
 #pragma once
-#include "node/stock_private.h"
+#include "node/pull.h"
 
 enum { MATE_ASKED_MAX = 8 };
 
@@ -12,13 +12,10 @@ struct mate {
     uint16_t number;
     uint64_t node;
     struct link *link;
-    unsigned asked;                 /* chunks under way from there */
-    uint64_t absent_for;            /* the pull that it was asked about and did not know */
-    uint64_t mapless;               /* the pull of whose model it has nothing */
-    uint64_t asked_for, mapped_for; /* the pull whose manifest, whose maps it was asked for last */
-    uint64_t heard_us;              /* since when nothing came */
-    uint64_t member_us;             /* when it was a member of the cluster last */
-    struct favour *favours;         /* what it asked for and has not got yet, oldest first */
+    unsigned asked; /* chunks under way from there */
+    uint64_t heard_us;      /* since when nothing came */
+    uint64_t member_us;     /* when it was a member of the cluster last */
+    struct favour *favours; /* what it asked for and has not got yet, oldest first */
 };
 
 /* What a node said that it has of a file. */
@@ -38,5 +35,9 @@ void mates_dial(struct stock *s, uint64_t now_us);           /* whoever is there
 bool mates_send(struct mate *m, struct wire_store *message); /* false: it does not take it now */
 /* A chunk is here: whoever waits for it gets it. */
 void mates_chunk_ready(struct stock *s, const struct pull *p, uint32_t file, uint32_t chunk);
+/* The nodes that are there, without this one; how many. */
+size_t mates_peers(struct stock *s, uint64_t out[STOCK_PEERS_MAX]);
+/* A pull writes to this folder from now on: what was open of it to be given away is not all that there is. */
+void mates_close_depot(struct stock *s, const char *path);
 bool mates_is_peer(struct stock *s, uint64_t node);
 uint64_t mates_self(struct stock *s);

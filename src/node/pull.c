@@ -1,4 +1,5 @@
-/* The way of one model into the store: its list of files, the headers, then the bytes. */
+#include "node/pull.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 #include "model/safetensors.h"
 #include "node/hold.h"
 #include "node/hub.h"
-#include "node/stock_private.h"
+#include "node/mates.h"
 #include "os/clock.h"
 #include "os/dir.h"
 #include "os/file.h"
@@ -167,7 +168,8 @@ static void open_parcel(struct pull *p, struct manifest *m, const char *path) {
     p->header_bytes = 0;
     p->chains = calloc(p->parcel.manifest.file_count, sizeof *p->chains);
     p->chain_states = calloc(p->parcel.manifest.file_count + 1, sizeof *p->chain_states);
-    p->from_peers = hold_has_peers(p->stock);
+    p->from_peers = p->plan || hold_has_peers(p->stock);
+    mates_close_depot(p->stock, path);
     p->feed_us = p->mapped_us = p->starved_us = 0;
     if (p->chains == NULL || p->chain_states == NULL) {
         fail_code(p, ERR_NOMEM, "out of memory");
@@ -228,10 +230,18 @@ void pull_listed(struct pull *p) {
 
 /* ---- headers ---- */
 
+/* Bytes from the start of the file that are here; what is being compared with its hash does not count yet. */
+static uint64_t checked_prefix(const struct chunks *c) {
+    uint64_t here = chunks_prefix(c);
+    for (uint32_t i = 0; i < c->count && (uint64_t)i * c->chunk_bytes < here; i++)
+        if (c->items[i].checking) return (uint64_t)i * c->chunk_bytes;
+    return here;
+}
+
 /* Is the file's header among the bytes that are here? ERR_AGAIN: not yet. */
 static int gguf_header_here(struct pull *p, uint32_t file, struct error *error) {
     const struct chunks *c = &p->parcel.transfer.files[file].chunks;
-    uint64_t have = chunks_prefix(c);
+    uint64_t have = checked_prefix(c);
     size_t len = have < GGUF_HEADER_BYTES_MAX ? (size_t)have : GGUF_HEADER_BYTES_MAX;
     struct file f = {.fd = p->parcel.files[file].data, .bytes = c->bytes};
     struct gguf g;
@@ -253,10 +263,10 @@ static int tensors_header_here(struct pull *p, uint32_t file, struct error *erro
     size_t len = 0;
     struct file f = {.fd = p->parcel.files[file].data, .bytes = c->bytes};
     p->header_bytes = sizeof front;
-    if (chunks_prefix(c) < sizeof front) return ERR_AGAIN;
+    if (checked_prefix(c) < sizeof front) return ERR_AGAIN;
     int rc = file_read_at(&f, 0, front, sizeof front, error);
     if (rc == 0) rc = safetensors_header_bytes(front, c->bytes, &len, error);
-    if (rc == 0 && chunks_prefix(c) >= sizeof front + len) return 0;
+    if (rc == 0 && checked_prefix(c) >= sizeof front + len) return 0;
     p->header_bytes = sizeof front + len;
     return rc == 0 ? ERR_AGAIN : rc;
 }
@@ -267,7 +277,7 @@ static int header_here(struct pull *p, uint32_t file, struct error *error) {
     if (has_suffix(name, ".gguf")) return gguf_header_here(p, file, error);
     if (has_suffix(name, ".safetensors")) return tensors_header_here(p, file, error);
     p->header_bytes = c->bytes;
-    return chunks_prefix(c) == c->bytes ? 0 : ERR_AGAIN;
+    return checked_prefix(c) == c->bytes ? 0 : ERR_AGAIN;
 }
 
 /* What calls itself a model and is none is not kept. */
@@ -507,6 +517,7 @@ static void close_parcel(struct pull *p) {
 
 void pull_free(struct pull *p) {
     close_parcel(p);
+    hold_forget_inquiries(p);
     listing_deinit(&p->listing);
     text_deinit(&p->body);
     free(p->plan);
@@ -536,6 +547,7 @@ static void begin_anew(struct pull *p) {
     p->asking = p->alone = false;
     p->followed = 0;
     p->number = ++p->stock->pull_number;
+    hold_forget_inquiries(p);
     p->given_bytes = 0;
     if (p->plan) here.fingerprint = p->plan->fingerprint;
     if (search(p, &here) && !find_leader(p, here.path) && parcel_manifest(here.path, &m, NULL) == 0)

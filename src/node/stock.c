@@ -10,7 +10,7 @@
 #include "net/fetch/fetch.h"
 #include "node/hold.h"
 #include "node/mates.h"
-#include "node/stock_private.h"
+#include "node/pull.h"
 #include "os/clock.h"
 #include "os/thread.h"
 

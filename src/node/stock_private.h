@@ -1,15 +1,12 @@
-/* What the stock's thread (stock.c) and the way of one model (pull.c) share. Private to the two. */
+/* The inside of the stock, for those who work on its thread: stock.c, pull.h, hub.h, hold.h, mates.h. */
 #pragma once
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "base/text.h"
 #include "net/fetch/fetch.h"
 #include "node/hasher.h"
-#include "node/parcel.h"
 #include "node/stock.h"
 #include "os/thread.h"
-#include "wire/store.h"
 
 struct arrival;
 struct order;
@@ -40,108 +37,5 @@ struct stock {
     bool urgent;          /* now: a state changed */
 };
 
-/* A stream of a transfer: the fetch that feeds it. */
-struct pull_slot {
-    struct pull *pull;
-    unsigned number;
-    uint32_t file;
-    uint64_t at; /* where the next byte goes */
-    struct fetch *fetch;
-};
-
-/* The hash of a file on its way from owner to owner. */
-struct pull_chain {
-    bool waits, early; /* to be handed on; came before the plan was read */
-    uint32_t next, early_chunk;
-    uint8_t state[CHUNKS_HASH_BYTES], seed[CHUNKS_HASH_BYTES]; /* to hand on; where this node's part begins */
-};
-
-/* How far another member is. */
-struct pull_member {
-    uint64_t bytes_done, bytes_total;
-    bool done, asked;
-    int code;
-};
-
-struct pull {
-    struct pull *next;
-    struct stock *stock;
-    struct stock_view told;
-    struct origin origin;
-    char name[ORIGIN_NAME_BYTES], alias[ORIGIN_NAME_BYTES]; /* as it was asked for first, and last */
-    struct stock_view last;                                 /* what is told once the parcel is closed */
-    enum stock_state state;
-    struct error error;
-    bool removed; /* shown no more, freed when at rest */
-    bool again;   /* begin once what is under way has come to rest */
-
-    struct pull *leader; /* brings the same files under another name; NULL: none */
-
-    struct fetch *page; /* of the hub's list, or the first byte of a file whose size is not known */
-    struct text body;
-    struct listing listing;
-    bool old_form; /* the hub is asked for its older description */
-    bool paging;
-    size_t probing;
-    unsigned page_tries;
-    uint64_t page_retry_us; /* 0: not waiting */
-    char page_url[2048];
-
-    bool open; /* the parcel is */
-    struct parcel parcel;
-    bool rechecked;        /* what is here, because no header was found in it */
-    uint32_t header_file;  /* whose header is looked for */
-    uint64_t header_bytes; /* worth looking once so many are here */
-    struct pull_slot slots[TRANSFER_STREAMS_MAX];
-    struct hasher_chain **chains;    /* by file; NULL until needed */
-    struct pull_chain *chain_states; /* by file */
-    bool asking;                     /* others, for the manifest */
-    uint64_t again_us;               /* somebody will know soon: ask again then */
-    uint64_t followed, follow_us;    /* the node that pulls it already (0: none); when to ask it for its plan */
-    bool alone;                      /* they were asked in vain */
-    bool from_peers;                 /* what others have is taken from them */
-    uint64_t starved_us;             /* when it was not so last */
-    bool starving;                   /* something is wanted that nobody can give */
-    uint64_t mapped_us;              /* when others were asked first what they have; 0: not yet */
-    uint64_t given_bytes;            /* that came from other nodes */
-    uint8_t told_fingerprint[WIRE_FINGERPRINT_BYTES]; /* of the manifest, also when the parcel is closed */
-    bool whole;                                       /* all of it is wanted, whatever others hold */
-    struct wire_plan *plan;                           /* what to hold; NULL: none, or the whole */
-    bool all;                                         /* and see to it that the others do */
-    uint64_t reports[8];                              /* nodes that hear how far this one is */
-    unsigned report_count;
-    uint64_t report_us; /* when to tell next */
-    uint64_t number;    /* of its questions to other nodes */
-    uint64_t asked_us;  /* when others were asked for the manifest or their maps; 0: not yet */
-    unsigned answers;   /* that came to the first of these */
-    uint64_t feed_us;   /* when to look again what others could give */
-    uint64_t proof_us;  /* until when the hash of the whole is waited for; 0: not yet */
-    uint16_t **owners;  /* by file and chunk: the member that fetches it for all */
-    struct mate_map *maps;
-    uint64_t banned[8]; /* nodes that gave wrong bytes */
-    unsigned banned_count;
-    struct pull_member members[WIRE_MEMBERS_MAX]; /* of the plan, as they told last */
-    unsigned jobs;                                /* at the hasher */
-    struct transfer_effects effects;
-};
-
 /* As stock_hold; report: the node that wants to hear how far it is (0: nobody). */
 int stock__hold(struct stock *s, const struct wire_plan *plan, bool all, uint64_t report, struct error *error);
-
-/* All on the stock's thread. */
-struct pull *pull_new(struct stock *s, const struct origin *origin, const char *name);
-void pull_free(struct pull *p); /* at rest, or after its hasher and fetcher are gone */
-void pull_begin(struct pull *p, const char *name, bool whole);
-void pull_hold(struct pull *p, struct wire_plan *plan, bool all, uint64_t report); /* plan: taken */
-void pull_halt(struct pull *p, bool remove);
-void pull_checked(struct hasher_job *job); /* taken */
-void pull_turn(struct pull *p, uint64_t now_us);
-uint64_t pull_deadline(const struct pull *p);
-bool pull_at_rest(const struct pull *p);
-void pull_view(const struct pull *p, struct stock_view *out);
-/* Go on with a manifest (taken) that another node gave. */
-void pull_take_manifest(struct pull *p, struct manifest *m);
-void pull_fail(struct pull *p, const struct error *why);
-bool pull_under_way(const struct pull *p);
-void pull_carry_out(struct pull *p);
-void pull_listed(struct pull *p); /* the hub's list is complete */

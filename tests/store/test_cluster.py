@@ -28,8 +28,12 @@ class Cluster:
         running = [n for n in self.nodes if n.process and n is not node and n.process.poll() is None]
         peers = [flag for n in running[:1] for flag in ("--peer", self.address(n))]
         node.start("--name", f"n{number}", "--threads", "1", *peers, *flags)
-        others = len(running) + 1
-        assert wait_until(lambda: sum(n["state"] == "up" for n in node.json("nodes")) >= others, 10)
+        everybody = [*running, node]
+        assert wait_until(lambda: all(self.sees(n) >= len(everybody) for n in everybody), 30)
+
+    @staticmethod
+    def sees(node):
+        return sum(n["state"] == "up" for n in node.json("nodes"))
 
     @staticmethod
     def address(node):
