@@ -73,6 +73,7 @@ static int read_texts(const char *folder, struct arena *arena, struct hf_files *
                  {"tokenizer.json", &out->tokenizer},
                  {"tokenizer_config.json", &out->tokenizer_config},
                  {"generation_config.json", &out->generation_config},
+                 {"1_Pooling/config.json", &out->pooling},
                  {"chat_template.jinja", &out->chat_template}};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < ARRAY_LEN(texts); i++)

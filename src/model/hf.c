@@ -61,6 +61,7 @@ static int convert(const struct hf_files *files, const struct hf_json *json, con
     struct hf_model m;
     int rc = hf_read_config(json->config, &m, error);
     if (rc == 0) rc = hf_write_config(&m, out, error);
+    if (rc == 0) rc = hf_write_pooling(&m, json->pooling, out, error);
     if (rc < 0) return rc;
     write_general(r, out);
     rc = hf_write_vocab(&m, json, files->chat_template, out, error);
@@ -74,11 +75,13 @@ int hf_convert(const struct hf_files *files, const struct recipe *r, struct hf_r
     if (rc == 0) rc = parse(files->tokenizer, "tokenizer.json", &json.tokenizer, error);
     if (rc == 0) rc = parse(files->tokenizer_config, "tokenizer_config.json", &json.tokenizer_config, error);
     if (rc == 0) rc = parse(files->generation_config, "generation_config.json", &json.generation_config, error);
+    if (rc == 0) rc = parse(files->pooling, "1_Pooling/config.json", &json.pooling, error);
     if (rc == 0) rc = convert(files, &json, r, out, error);
     json_decref(json.config);
     json_decref(json.tokenizer);
     json_decref(json.tokenizer_config);
     json_decref(json.generation_config);
+    json_decref(json.pooling);
     return rc;
 }
 

@@ -23,7 +23,7 @@ struct hf_text {
 
 /* What was read; all but config may be missing. */
 struct hf_files {
-    struct hf_text config, tokenizer, tokenizer_config, generation_config; /* JSON */
+    struct hf_text config, tokenizer, tokenizer_config, generation_config, pooling; /* JSON */
     struct hf_text chat_template;
     const struct safetensors *shards;
     size_t shard_count;

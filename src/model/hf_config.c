@@ -5,6 +5,7 @@
 
 #include "base/size.h"
 #include "model/hf_private.h"
+#include "model/model.h"
 
 static const struct hf_family families[] = {
     {"llama", "llama", HF_TURN},
@@ -34,6 +35,8 @@ static const struct hf_family families[] = {
     {"ernie4_5", "ernie4_5", 0},
     {"deepseek_v2", "deepseek2", HF_LATENT},
     {"deepseek_v3", "deepseek2", HF_LATENT},
+    {"bert", "bert", HF_ENCODER},
+    {"nomic_bert", "nomic-bert", HF_ENCODER},
 };
 
 enum kind { COUNT, REAL, FLAG };
@@ -257,7 +260,8 @@ static int write_rope(const struct hf_model *m, struct hf_result *out, struct er
     const json_t *rope = hf_rope(m), *outer = hf_get(m, "rope_parameters"), *local = hf_get(m, "rope_local_base_freq");
     const char *type = rope ? json_string_value(first_of(rope, "rope_type|type")) : NULL;
     double base = rope_real(rope, "rope_theta", 0);
-    if (base == 0 && json_is_number(hf_get(m, "rope_theta"))) base = json_number_value(hf_get(m, "rope_theta"));
+    const json_t *plain = hf_get(m, "rope_theta|rotary_emb_base");
+    if (base == 0 && json_is_number(plain)) base = json_number_value(plain);
     if (base > 0) write_real(m, out, "rope.freq_base", base);
     if (!local) local = json_object_get(json_object_get(outer, "sliding_attention"), "rope_theta");
     if (json_is_number(local)) write_real(m, out, "rope.freq_base_swa", json_number_value(local));
@@ -338,6 +342,30 @@ static int write_key(const struct hf_model *m, size_t i, struct hf_result *out, 
     int rc = read_count(m, keys[i].from, 0, &count, error);
     if (rc == 0) write_count(m, out, keys[i].to, count);
     return rc;
+}
+
+/* sentence-transformers' file: one of its flags is true. */
+int hf_write_pooling(const struct hf_model *m, const json_t *pooling, struct hf_result *out, struct error *error) {
+    static const struct {
+        const char *flag;
+        enum model_pooling pooling;
+    } known[] = {{"pooling_mode_mean_tokens", MODEL_POOLING_MEAN},
+                 {"pooling_mode_cls_token", MODEL_POOLING_FIRST},
+                 {"pooling_mode_lasttoken", MODEL_POOLING_LAST}};
+    const char *positions = json_string_value(hf_get(m, "position_embedding_type"));
+    if (!(m->family->flags & HF_ENCODER)) return 0;
+    if (positions && strcmp(positions, "absolute") != 0)
+        return error_set(error, ERR_UNSUPPORTED, "config.json: position_embedding_type \"%.40s\" is not supported",
+                         positions);
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        if (!json_is_true(json_object_get(pooling, known[i].flag))) continue;
+        write_count(m, out, "pooling_type", known[i].pooling);
+        return 0;
+    }
+    return error_set(error, pooling ? ERR_UNSUPPORTED : ERR_NOT_FOUND,
+                     pooling ? "1_Pooling/config.json: its kind of pooling is not supported; supported are mean, cls "
+                               "and last tokens"
+                             : "there is no 1_Pooling/config.json: it says from which positions embeddings are made");
 }
 
 int hf_write_config(const struct hf_model *m, struct hf_result *out, struct error *error) {

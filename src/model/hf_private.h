@@ -14,6 +14,7 @@ enum hf_flag {
     HF_NO_BIAS = 64,        /* biases are zeroes that nobody reads */
     HF_LATENT = 128,        /* multi-head latent attention */
     HF_LONG_ROPE = 256,     /* its rope divisors are in the file even where they are not used */
+    HF_ENCODER = 512,       /* it makes embeddings; a file beside the config says from which positions */
 };
 
 struct hf_family {
@@ -37,11 +38,13 @@ const char *hf_key(const struct hf_model *m, const char *name, char out[HF_KEY_B
 
 /* The JSON files, parsed; NULL: there is none. */
 struct hf_json {
-    json_t *config, *tokenizer, *tokenizer_config, *generation_config;
+    json_t *config, *tokenizer, *tokenizer_config, *generation_config, *pooling;
 };
 
 int hf_read_config(const json_t *config, struct hf_model *m, struct error *error);
 int hf_write_config(const struct hf_model *m, struct hf_result *out, struct error *error);
+/* Nothing but for encoders. */
+int hf_write_pooling(const struct hf_model *m, const json_t *pooling, struct hf_result *out, struct error *error);
 int hf_write_tensors(const struct hf_model *m, const struct hf_files *files, const struct recipe *r,
                      struct hf_result *out, struct error *error);
 int hf_write_vocab(const struct hf_model *m, const struct hf_json *json, struct hf_text chat_template,

@@ -25,6 +25,11 @@ static const struct rule {
     {"norm", "output_norm", WHOLE, false},
     {"final_layernorm", "output_norm", WHOLE, false},
     {"lm_head", "output", WHOLE, false},
+    {"embeddings.word_embeddings", "token_embd", WHOLE, false},
+    {"embeddings.position_embeddings", "position_embd", WHOLE, false},
+    {"embeddings.token_type_embeddings", "token_types", WHOLE, false},
+    {"embeddings.LayerNorm", "token_embd_norm", WHOLE, false},
+    {"emb_ln", "token_embd_norm", WHOLE, false},
     {"input_layernorm", "attn_norm", WHOLE, true},
     {"self_attn.q_proj", "attn_q", WHOLE, true},
     {"self_attn.k_proj", "attn_k", WHOLE, true},
@@ -78,6 +83,20 @@ static const struct rule {
     {"mlp.shared_expert_gate", "ffn_gate_inp_shexp", WHOLE, true},
     {"post_feedforward_layernorm", "post_ffw_norm", WHOLE, true},
     {"post_mlp_layernorm", "post_ffw_norm", WHOLE, true},
+    {"attention.self.query", "attn_q", WHOLE, true},
+    {"attention.self.key", "attn_k", WHOLE, true},
+    {"attention.self.value", "attn_v", WHOLE, true},
+    {"attention.output.dense", "attn_output", WHOLE, true},
+    {"attention.output.LayerNorm", "attn_output_norm", WHOLE, true},
+    {"intermediate.dense", "ffn_up", WHOLE, true},
+    {"output.dense", "ffn_down", WHOLE, true},
+    {"output.LayerNorm", "layer_output_norm", WHOLE, true},
+    {"attn.Wqkv", "attn_qkv", WHOLE, true},
+    {"attn.out_proj", "attn_output", WHOLE, true},
+    {"norm1", "attn_output_norm", WHOLE, true},
+    {"mlp.fc11", "ffn_up", WHOLE, true},
+    {"mlp.fc12", "ffn_gate", WHOLE, true},
+    {"norm2", "layer_output_norm", WHOLE, true},
 };
 
 /* A tensor of a shard, and which target takes (a half of) it at which place of its stack. */
@@ -110,14 +129,15 @@ static int no_memory(struct error *error) { return error_set(error, ERR_NOMEM, "
 /* What is no part of the language model. */
 static bool is_foreign(const char *name) {
     static const char *const parts[] = {"vision_tower.", "vision_model.",       "visual.", "multi_modal_projector.",
-                                        "audio_tower.",  "rotary_emb.inv_freq", "mtp."};
+                                        "audio_tower.",  "rotary_emb.inv_freq", "mtp.",    "pooler.dense.",
+                                        "position_ids",  "cls.predictions.",    "cls.seq_relationship."};
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         if (strstr(name, parts[i])) return true;
     return false;
 }
 
 static const char *without_prefixes(const char *name) {
-    static const char *const prefixes[] = {"model.", "language_model."};
+    static const char *const prefixes[] = {"model.", "language_model.", "bert.", "encoder."};
     for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
         size_t len = strlen(prefixes[i]);
         if (strncmp(name, prefixes[i], len) == 0) return without_prefixes(name + len);
@@ -187,13 +207,14 @@ static bool is_dropped(const struct hf_model *m, const char *name, bool bias) {
 static int place_tensor(struct work *w, uint32_t shard, const struct safetensors_tensor *t) {
     const char *name = without_prefixes(t->name);
     struct source s = {.tensor = t, .shard = shard};
-    bool layered = strncmp(name, "layers.", 7) == 0, found = false;
+    size_t front = strncmp(name, "layers.", 7) == 0 ? 7 : strncmp(name, "layer.", 6) == 0 ? 6 : 0;
+    bool layered = front > 0, found = false;
     if (is_foreign(t->name)) return 0;
     if (layered) {
-        size_t digits = take_number(name + 7, &s.layer);
-        if (digits == 0 || name[7 + digits] != '.')
+        size_t digits = take_number(name + front, &s.layer);
+        if (digits == 0 || name[front + digits] != '.')
             return error_set(w->error, ERR_UNSUPPORTED, "tensor %.80s is not known", t->name);
-        name += 7 + digits + 1;
+        name += front + digits + 1;
     }
     if (layered && s.layer >= w->m->layers) return 0; /* layers for drafting */
     size_t len = module_len(name, &s.bias);

@@ -2,10 +2,16 @@
 
 BERT as Devlin et al. have it (arXiv:1810.04805), with the tanh form of GELU; Nomic BERT with rotations, gates and no
 biases (arXiv:2402.01613)."""
+import json
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import gguf
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "golden"))
+import hf_folder  # noqa: E402
 
 EMBD, HEADS, LAYERS, FF, CONTEXT = 64, 4, 3, 128, 512
 EPSILON, ROPE_BASE = 1e-12, 1000.0
@@ -14,6 +20,20 @@ MEAN, FIRST = gguf.PoolingType.MEAN, gguf.PoolingType.CLS
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = [chr(c) for c in range(ord("a"), ord("z") + 1)] + [str(d) for d in range(10)] + list(".,!?'\"-()")
 WORDS = ["the", "cat", "dog", "sat", "on", "mat", "of", "and", "in", "house", "sun"]
+
+
+# Hugging Face's names of what GGUF calls otherwise.
+BERT_NAMES = {
+    "token_embd": "embeddings.word_embeddings", "token_types": "embeddings.token_type_embeddings",
+    "position_embd": "embeddings.position_embeddings", "token_embd_norm": "embeddings.LayerNorm",
+    "blk": "encoder.layer", "attn_q": "attention.self.query", "attn_k": "attention.self.key",
+    "attn_v": "attention.self.value", "attn_output": "attention.output.dense",
+    "attn_output_norm": "attention.output.LayerNorm", "ffn_up": "intermediate.dense", "ffn_down": "output.dense",
+    "layer_output_norm": "output.LayerNorm"}
+NOMIC_NAMES = BERT_NAMES | {
+    "token_embd_norm": "emb_ln", "blk": "encoder.layers", "attn_qkv": "attn.Wqkv", "attn_output": "attn.out_proj",
+    "attn_output_norm": "norm1", "ffn_up": "mlp.fc11", "ffn_gate": "mlp.fc12", "ffn_down": "mlp.fc2",
+    "layer_output_norm": "norm2"}
 
 
 def vocabulary():
@@ -84,6 +104,28 @@ class Encoder:
         w.write_kv_data_to_file()
         w.write_tensors_to_file()
         w.close()
+
+    def write_folder(self, path):
+        names = NOMIC_NAMES if self.nomic else BERT_NAMES
+        tensors = {".".join(names.get(part, part) for part in name.split(".")): value
+                   for name, value in self.tensors().items()}
+        if self.nomic:
+            config = {"model_type": "nomic_bert", "n_layer": LAYERS, "n_embd": EMBD, "n_inner": FF, "n_head": HEADS,
+                      "n_positions": CONTEXT, "layer_norm_epsilon": EPSILON, "rotary_emb_base": ROPE_BASE}
+        else:
+            config = {"model_type": "bert", "num_hidden_layers": LAYERS, "hidden_size": EMBD, "intermediate_size": FF,
+                      "num_attention_heads": HEADS, "max_position_embeddings": CONTEXT, "layer_norm_eps": EPSILON,
+                      "position_embedding_type": "absolute"}
+            tensors = {f"bert.{name}": value for name, value in tensors.items()}
+            tensors["bert.pooler.dense.weight"] = np.zeros((EMBD, EMBD), np.float32)
+        vocab = {t if t in SPECIALS else t[1:] if t[0] == "\u2581" else f"##{t}": i for i, t in enumerate(vocabulary())}
+        added = [{"id": i, "content": t, "special": True} for i, t in enumerate(SPECIALS)]
+        tokenizer = {"added_tokens": added, "normalizer": {"type": "BertNormalizer", "lowercase": True},
+                     "model": {"type": "WordPiece", "unk_token": "[UNK]", "vocab": vocab}}
+        hf_folder.write(path, config | {"vocab_size": len(vocab)}, tensors, tokenizer__json=tokenizer)
+        (path / "1_Pooling").mkdir()
+        (path / "1_Pooling/config.json").write_text(json.dumps(
+            {"pooling_mode_cls_token": self.pooling == FIRST, "pooling_mode_mean_tokens": self.pooling == MEAN}))
 
     def embed(self, ids):
         """Of norm 1."""

@@ -22,6 +22,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("encoders")
     for name, encoder in ENCODERS.items():
         encoder.write(folder / f"{name}.gguf")
+        encoder.write_folder(folder / f"{name}-folder")
     return folder
 
 
@@ -55,6 +56,19 @@ def test_a_text_is_cut_as_bert_does_it(node):
     reply = node.client().embeddings.create(model="bert-mean", input="The CATS sat λ Café!")
     assert reply.usage.prompt_tokens == len(tokens)
     assert np.abs(np.array(reply.data[0].embedding) - ENCODERS["bert-mean"].embed(tokens)).max() < 1e-3
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_folder_is_as_good_as_a_file(node, name, folder):
+    texts = ["The cats sat on the mat!", "a dog"]
+    assert embed(node, f"{name}-folder", texts) == embed(node, name, texts)
+
+
+def test_a_folder_must_say_from_which_positions(node, tmp_path):
+    Encoder("bert", MEAN).write_folder(tmp_path / "model")
+    (tmp_path / "model/1_Pooling/config.json").unlink()
+    result = node.cli("plan", tmp_path / "model", check=False)
+    assert result.returncode == 1 and "1_Pooling/config.json" in result.stderr
 
 
 def test_the_same_bits_alone_in_company_and_on_one_thread(node, tmp_path, folder):

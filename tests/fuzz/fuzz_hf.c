@@ -1,5 +1,5 @@
 /* A model's folder of any texts: config.json, tokenizer.json, tokenizer_config.json, generation_config.json, a template
- * and the header of a shard, split by lines of "--". What comes of it is refused, or a header that can be read. */
+ * the header of a shard and how positions are pooled, split by lines of "--". What comes of it is refused, or a header that can be read. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "model/gguf.h"
 #include "model/hf.h"
 
-enum { TEXTS = 6, SHARD_BYTES = 1 << 20 };
+enum { TEXTS = 7, SHARD_BYTES = 1 << 20 };
 
 static size_t split(const char *data, size_t size, struct hf_text out[TEXTS]) {
     size_t count = 0;
@@ -44,7 +44,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct safetensors shard = {0};
     struct hf_result result;
     split((const char *)data, size, texts);
-    struct hf_files files = {texts[0], texts[1], texts[2], texts[3], texts[4], &shard, 1};
+    struct hf_files files = {.config = texts[0],
+                             .tokenizer = texts[1],
+                             .tokenizer_config = texts[2],
+                             .generation_config = texts[3],
+                             .chat_template = texts[4],
+                             .pooling = texts[6],
+                             .shards = &shard,
+                             .shard_count = 1};
     if (texts[5].data && safetensors_parse(&shard, texts[5].data, texts[5].len, SHARD_BYTES, &error) < 0)
         files.shard_count = 0;
     if (hf_convert(&files, size % 2 ? recipe_find("q4_k_m") : NULL, &result, &error) == 0) check(&result);
