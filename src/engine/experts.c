@@ -20,7 +20,7 @@ struct mixture_job {
 void forward__carve_mixture(struct carver *c, const struct share_sizes *sizes, struct mixture *m) {
     const struct model_params *p = &sizes->params;
     const struct model_experts *e = &p->experts;
-    uint32_t entries = STEP_ROWS_MAX * e->used;
+    uint32_t entries = c->rows * e->used;
     if (e->count == 0) return;
     m->scores = forward__carve_rows(c, e->count);
     m->ranks = forward__carve_rows(c, e->count);

@@ -14,7 +14,7 @@ void *forward__carve(struct carver *c, uint64_t count, size_t item_bytes) {
 }
 
 float *forward__carve_rows(struct carver *c, size_t width) {
-    return forward__carve(c, STEP_ROWS_MAX * width, sizeof(float));
+    return forward__carve(c, c->rows * width, sizeof(float));
 }
 
 void forward__carve_activations(struct carver *c, struct activations *a, size_t width, size_t rows) {
@@ -30,12 +30,13 @@ void forward__carve_activations(struct carver *c, struct activations *a, size_t 
 
 static uint64_t carve_all(struct forward *f, const struct share_sizes *sizes, const struct share *share,
                           unsigned threads, uint32_t context, void *base) {
-    struct carver c = {.base = (uintptr_t)base};
     const struct model_params *p = &sizes->params;
+    struct carver c = {.base = (uintptr_t)base, .rows = step_rows_max(p->encodes, context)};
     size_t pairs = p->rope_dims / 2;
-    forward__carve_activations(&c, &f->normed, p->embd, STEP_ROWS_MAX);
-    forward__carve_activations(&c, &f->attended, sizes->attended, STEP_ROWS_MAX);
-    forward__carve_activations(&c, &f->gated, p->ff, STEP_ROWS_MAX);
+    f->rows_max = c.rows;
+    forward__carve_activations(&c, &f->normed, p->embd, c.rows);
+    forward__carve_activations(&c, &f->attended, sizes->attended, c.rows);
+    forward__carve_activations(&c, &f->gated, p->ff, c.rows);
     f->q = forward__carve_rows(&c, (size_t)sizes->queries * p->head_dim_k);
     f->k = forward__carve_rows(&c, (size_t)sizes->keys * p->head_dim_k);
     f->v = forward__carve_rows(&c, (size_t)p->kv_heads * p->head_dim_v);
@@ -225,7 +226,7 @@ static int check_rows(const struct forward *f, const struct step *step, struct e
 }
 
 int forward_layers(struct forward *f, const struct step *step, float *hidden, struct error *error) {
-    assert(step->row_count <= STEP_ROWS_MAX);
+    assert(step->row_count <= f->rows_max);
     int rc = check_rows(f, step, error);
     if (rc == 0 && f->exchange && f->share->member == 0)
         rc = f->exchange->lead(f->exchange->context, step, hidden, error);
@@ -276,7 +277,7 @@ void forward_norm(struct forward *f, const float *hidden, uint32_t count, float 
 void forward_head(struct forward *f, const float *hidden, uint32_t count, float *logits, size_t stride) {
     const struct weights *w = f->weights;
     while (count > 0) {
-        uint32_t rows = count < STEP_ROWS_MAX ? count : STEP_ROWS_MAX;
+        uint32_t rows = count < f->rows_max ? count : f->rows_max;
         forward__norm_rows(f, hidden, norm_of(w->output_norm, w->output_norm_bias), rows,
                            forward__wants_int8(&w->output));
         forward__multiply(f, &(struct products){&f->normed, 0, rows, {{&w->output, logits, stride}}});

@@ -120,14 +120,14 @@ struct forward {
     float *q, *k, *v, *up, *branch; /* [row][width] */
     float *other_branch;            /* where attention and FFN come out together: attention's */
     uint8_t *packed;                /* what is being sent */
-    uint32_t part_rows_max;
+    uint32_t rows_max, part_rows_max; /* of a step, of a part of it */
     struct mixture mixture;
     struct latent latent;
     float attention_scale;
     struct forward_rope rope[2]; /* of layers that see everything, of those with a window */
     struct forward_group *groups;
     uint32_t group_count, group_size; /* the greatest */
-    struct forward_span spans[STEP_ROWS_MAX];
+    struct forward_span spans[STEP_ROWS_WHOLE_MAX];
     struct forward_part parts[FORWARD_PARTS_MAX];
     uint32_t part_count;
     uint8_t *member_scratch; /* attention's own, one for each member of the pool */

@@ -9,6 +9,7 @@
 struct carver {
     uintptr_t base;
     uint64_t used;
+    uint32_t rows; /* of a step, at most */
 };
 
 void *forward__carve(struct carver *c, uint64_t count, size_t item_bytes);

@@ -24,9 +24,9 @@ void forward__carve_latent(struct carver *c, const struct model_params *p, struc
     if (p->latent.kv_rank == 0) return;
     l->low = forward__carve_rows(c, p->latent.q_rank);
     l->queries = forward__carve_rows(c, p->heads * query_dim(p));
-    forward__carve_activations(c, &l->low_normed, p->latent.q_rank, STEP_ROWS_MAX);
-    forward__carve_activations(c, &l->nope, p->heads * padded(p->latent.nope), STEP_ROWS_MAX);
-    forward__carve_activations(c, &l->seen, (size_t)p->heads * p->latent.kv_rank, STEP_ROWS_MAX);
+    forward__carve_activations(c, &l->low_normed, p->latent.q_rank, c->rows);
+    forward__carve_activations(c, &l->nope, p->heads * padded(p->latent.nope), c->rows);
+    forward__carve_activations(c, &l->seen, (size_t)p->heads * p->latent.kv_rank, c->rows);
 }
 
 /* ---- queries and the latent vector ---- */

@@ -8,6 +8,8 @@
 #include "engine/runner_private.h"
 #include "os/clock.h"
 
+_Static_assert((int)MODEL_ENCODED_MAX == STEP_ROWS_WHOLE_MAX, "a text of an encoder is one step");
+
 enum {
     HEAD_ROWS = 32,          /* rows whose logits are computed together: bounds the logits buffer */
     RING_CHUNK_TOKENS = 128, /* prompt rows per step in a ring */
@@ -211,7 +213,7 @@ static int reserve(struct runner *r) {
     const struct model_params *p = &r->model->params;
     r->sessions = calloc(r->options.sessions, sizeof *r->sessions);
     r->flights = calloc(r->flights_max, sizeof *r->flights);
-    r->hidden = aligned_alloc(KERN_ALIGN, (size_t)STEP_ROWS_MAX * p->embd * sizeof *r->hidden);
+    r->hidden = aligned_alloc(KERN_ALIGN, (size_t)r->rows_max * p->embd * sizeof *r->hidden);
     r->logits = aligned_alloc(KERN_ALIGN, (size_t)HEAD_ROWS * p->vocab * sizeof *r->logits);
     r->raw = malloc((size_t)p->vocab * sizeof *r->raw);
     r->normed = malloc((size_t)p->embd * sizeof *r->normed);
@@ -267,6 +269,8 @@ int runner_new(struct runner **out, const struct model *m, struct slice *slice, 
     if (r->options.parallel == 0) r->options.parallel = r->options.sessions;
     if (r->options.queue_max == 0) r->options.queue_max = UINT32_MAX;
     if (r->options.turn_us == 0) r->options.turn_us = TURN_US;
+    r->rows_max = step_rows_max(m->params.encodes, options->context);
+    if (m->params.encodes && r->options.context > r->rows_max) r->options.context = r->rows_max;
     r->chunk_most = ring ? RING_CHUNK_TOKENS : STEP_ROWS_MAX;
     if (reserve(r) < 0) {
         release(r);

@@ -40,13 +40,13 @@ static void add_row(struct runner *r, struct step *step, struct session *s) {
 }
 
 static bool has_room(const struct runner *r, const struct step *step, const struct session *s) {
-    return step->row_count < STEP_ROWS_MAX && s->held + 1 - s->told <= STEP_PAGES_MAX - step->page_count &&
+    return step->row_count < r->rows_max && s->held + 1 - s->told <= STEP_PAGES_MAX - step->page_count &&
            (!runner__needs_page(s) || runner__has_page(r, s));
 }
 
 /* An encoder's prompts are never parted: their rows see each other. */
 static bool fits(const struct runner *r, const struct step *step, const struct session *s) {
-    return !r->model->params.encodes || step->row_count + runner__rows_waiting(s) <= STEP_ROWS_MAX;
+    return !r->model->params.encodes || step->row_count + runner__rows_waiting(s) <= r->rows_max;
 }
 
 /* Of those who are in their prompts, the oldest or the one with the least left. */

@@ -40,6 +40,7 @@ struct runner {
     struct session *sessions;
     struct cache cache;
     struct pace pace;
+    uint32_t rows_max;   /* of a step */
     uint32_t chunk_most; /* rows of prompts in a step where nothing else goes on */
     struct runner_request *queue_first, **queue_end;
     uint32_t queue_count;
@@ -48,7 +49,7 @@ struct runner {
 
     struct flight *flights; /* a ring buffer of flights_max */
     uint32_t flights_max, flight_first, flight_count;
-    float *hidden; /* [STEP_ROWS_MAX][embd] */
+    float *hidden; /* [rows_max][embd] */
     float *logits; /* [HEAD_ROWS][vocab] */
     float *raw;    /* [vocab]: logits as the model gave them */
     float *normed; /* [embd] */

@@ -6,7 +6,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { STEP_ROWS_MAX = 512, STEP_PAGES_MAX = 4096 };
+enum {
+    STEP_ROWS_MAX = 512,
+    STEP_ROWS_WHOLE_MAX = 2048, /* of an encoder, whose texts are never parted */
+    STEP_PAGES_MAX = 4096,
+};
+
+/* Rows that a step of a model may have, where sessions have `context` positions. */
+static inline uint32_t step_rows_max(bool encodes, uint32_t context) {
+    if (!encodes || context <= STEP_ROWS_MAX) return STEP_ROWS_MAX;
+    return context < STEP_ROWS_WHOLE_MAX ? context : STEP_ROWS_WHOLE_MAX;
+}
 
 struct step_row {
     uint32_t session;   /* slot in the coordinator's page table */
@@ -25,6 +35,6 @@ struct step_page {
 struct step {
     uint64_t number;    /* 1, 2, 3, ... within an epoch */
     uint32_t row_count, page_count;
-    struct step_row rows[STEP_ROWS_MAX];
+    struct step_row rows[STEP_ROWS_WHOLE_MAX];
     struct step_page pages[STEP_PAGES_MAX];
 };

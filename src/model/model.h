@@ -10,7 +10,7 @@
 #include "model/gguf.h"
 
 enum { MODEL_LAYERS_MAX = 1024, MODEL_EXPERTS_MAX = 1024, MODEL_EXPERTS_USED_MAX = 64, MODEL_FINGERPRINT_BYTES = 32 };
-enum { MODEL_ENCODED_MAX = 512 }; /* positions of a text that an encoder sees: they go through its layers in one step */
+enum { MODEL_ENCODED_MAX = 2048 }; /* positions of a text that an encoder sees: they go through it in one step */
 
 enum model_pairing { MODEL_ROPE_PAIRS, MODEL_ROPE_HALVES }; /* (2i, 2i+1) or (i, i + n/2) */
 enum model_norm { MODEL_NORM_RMS, MODEL_NORM_LAYER };       /* LayerNorm: the mean goes; a bias where there is one */

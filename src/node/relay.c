@@ -14,7 +14,7 @@ static bool is_last(const struct worker *w) { return w->plan.stage + 1 == w->pla
 int worker__decode(struct worker *w, const struct wire_step *s, struct error *error) {
     if (s->type != WIRE_STEP || s->instance != w->plan.instance || wire_epoch_compare(&s->epoch, &w->plan.epoch) != 0)
         return error_set(error, ERR_STALE, "a step of another instance or epoch");
-    if (s->row_count > STEP_ROWS_MAX || s->page_count > STEP_PAGES_MAX || s->width != w->card->model.params.embd)
+    if (s->row_count > w->rows_max || s->page_count > STEP_PAGES_MAX || s->width != w->card->model.params.embd)
         return error_set(error, ERR_INVALID, "a step of %u rows of %u values", s->row_count, s->width);
     struct step *step = &w->step;
     step->number = s->number;

@@ -369,8 +369,9 @@ static int prepare(struct worker *w, struct error *error) {
     group__init(w);
     int rc = load_slice(w, error);
     if (rc) return rc;
+    w->rows_max = step_rows_max(w->card->model.params.encodes, w->plan.context);
     if (w->plan.stage > 0 || w->plan.member > 0) {
-        w->hidden = malloc((size_t)STEP_ROWS_MAX * w->card->model.params.embd * sizeof(float));
+        w->hidden = malloc((size_t)w->rows_max * w->card->model.params.embd * sizeof(float));
         return w->hidden ? 0 : error_set(error, ERR_NOMEM, "no memory for the rows of a step");
     }
     ring__init(w);

@@ -60,7 +60,8 @@ struct worker {
     uint32_t in_flight;                       /* ring: steps sent and not yet back */
     bool failed;                              /* the ring broke: told once, then only commands are obeyed */
     bool stopping;
-    float *hidden;    /* relay: [STEP_ROWS_MAX][embd] */
+    uint32_t rows_max; /* of a step */
+    float *hidden;     /* relay: [rows_max][embd] */
     struct step step; /* relay: as decoded */
     uint8_t *frame;   /* outgoing frame */
     size_t frame_capacity;

@@ -13,7 +13,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "golden"))
 import hf_folder  # noqa: E402
 
-EMBD, HEADS, LAYERS, FF, CONTEXT = 64, 4, 3, 128, 512
+EMBD, HEADS, LAYERS, FF, CONTEXT = 64, 4, 3, 128, 1500
 EPSILON, ROPE_BASE = 1e-12, 1000.0
 MEAN, FIRST = gguf.PoolingType.MEAN, gguf.PoolingType.CLS
 

@@ -45,7 +45,7 @@ def embed(node, model, texts):
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_as_numpy_computes_them(node, name):
-    texts = [ids(length) for length in (1, 2, 7, 61, 130, CONTEXT)]
+    texts = [ids(length) for length in (1, 2, 7, 61, 130, 512, CONTEXT)]
     for tokens, found in zip(texts, embed(node, name, texts)):
         assert np.abs(np.array(found) - ENCODERS[name].embed(tokens)).max() < 1e-3, len(tokens)
 

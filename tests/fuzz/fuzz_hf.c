@@ -1,5 +1,6 @@
-/* A model's folder of any texts: config.json, tokenizer.json, tokenizer_config.json, generation_config.json, a template
- * the header of a shard and how positions are pooled, split by lines of "--". What comes of it is refused, or a header that can be read. */
+/* A model's folder of any texts: config.json, tokenizer.json, tokenizer_config.json, generation_config.json, a
+ * template, the header of a shard and how positions are pooled, split by lines of "--". What comes of it is refused, or
+ * a header that can be read. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
