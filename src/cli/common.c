@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/client.h"
@@ -39,6 +40,12 @@ int common_print_json(json_t *value) {
     if (written == 0 && putchar('\n') != EOF && fflush(stdout) == 0) return CLI_DONE;
     fprintf(stderr, "caravan: cannot write the result to standard output\n");
     return CLI_FAILED;
+}
+
+bool common_styled(FILE *stream) {
+    const char *terminal = getenv("TERM"), *colours = getenv("NO_COLOR");
+    bool capable = terminal != NULL && *terminal != '\0' && strcmp(terminal, "dumb") != 0;
+    return capable && (colours == NULL || *colours == '\0') && isatty(fileno(stream));
 }
 
 const char *common_size(uint64_t bytes, char out[CLI_SIZE_BYTES]) {

@@ -1,7 +1,9 @@
 /* What the verbs share: where the node's home is, how errors and JSON are printed. One thread. */
 #pragma once
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/error.h"
 #include "kern/kern.h"
@@ -21,6 +23,9 @@ int common_fail(const struct error *error);
 
 /* The value and a newline on stdout; taken. Returns CLI_DONE, or CLI_FAILED when stdout does not take it. */
 int common_print_json(json_t *value);
+
+/* May the stream be told of bold and colour? A terminal that is not dumb, and no NO_COLOR. */
+bool common_styled(FILE *stream);
 
 /* "1.5 GiB": for people. Returns out. */
 const char *common_size(uint64_t bytes, char out[CLI_SIZE_BYTES]);

@@ -1,6 +1,7 @@
 /* Where the chat's messages come from: the terminal with editing and history, or a pipe, line by line.
  *
- * A message that begins with """ goes on over as many lines as it takes to the next """. One reader, one thread. */
+ * A message that begins with """ goes on over as many lines as it takes to the next """. On a terminal Alt-Enter begins
+ * a line within the message, and what is pasted is one piece, whatever lines it has. One reader, one thread. */
 #pragma once
 #include <stdbool.h>
 
@@ -9,9 +10,9 @@
 
 struct line;
 
-/* `history` is a file that keeps the terminal's history; NULL: none is kept. On a terminal wake_fd ends line_read when
- * it is readable. ERR_NOMEM. */
-int line_open(struct line **out, const char *history, int wake_fd, struct error *error);
+/* `history` is a file that keeps the terminal's history; NULL: none is kept. `words`, which ends with NULL, are those
+ * that Tab completes at the start of a message. On a terminal wake_fd ends line_read when it is readable. ERR_NOMEM. */
+int line_open(struct line **out, const char *history, const char *const *words, int wake_fd, struct error *error);
 void line_close(struct line *l); /* NULL is fine */
 bool line_is_terminal(const struct line *l);
 

@@ -11,6 +11,7 @@ import pytest
 from openai import OpenAI
 
 import script_model
+import terminals
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CARAVAN = ROOT / "build/caravan"
@@ -110,3 +111,8 @@ def reciter(tmp_path_factory):
     node = Node(home).start()
     yield node
     assert node.stop() == 0
+
+
+@pytest.fixture
+def tmux(tmp_path):
+    yield from terminals.tmux_terminals(tmp_path)

@@ -2,8 +2,6 @@
 import os
 import pty
 import re
-import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,51 +10,6 @@ import time
 import pytest
 
 from conftest import CARAVAN, MODEL, Node, require_model
-
-
-class Tmux:
-    """A terminal of a given size in which one command runs."""
-
-    def __init__(self, folder, columns, rows, command, **env):
-        self.socket = str(folder / "tmux")
-        words = " ".join(f"{name}={shlex.quote(value)}" for name, value in env.items())
-        line = f"env -u NO_COLOR LANG=C.UTF-8 {words} {command}; echo ended $?; sleep 100"
-        (folder / "conf").write_text("set -g status off\n")
-        self.run("-f", str(folder / "conf"), "new-session", "-d", "-x", str(columns), "-y", str(rows), line)
-
-    def run(self, *arguments):
-        command = ["tmux", "-S", self.socket, *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-    def text(self, *flags):
-        return self.run("capture-pane", "-p", *flags)
-
-    def keys(self, *keys):
-        self.run("send-keys", *keys)
-
-    def wait_for(self, *texts, timeout=20):
-        deadline = time.monotonic() + timeout
-        while any(text not in (seen := self.text()) for text in texts):
-            assert time.monotonic() < deadline, seen
-            time.sleep(0.05)
-        return seen
-
-
-@pytest.fixture
-def tmux(tmp_path):
-    if not shutil.which("tmux"):
-        pytest.skip("there is no tmux")
-    opened = []
-
-    def open_tmux(columns, rows, command, **env):
-        folder = tmp_path / f"terminal{len(opened)}"
-        folder.mkdir()
-        opened.append(Tmux(folder, columns, rows, command, **env))
-        return opened[-1]
-
-    yield open_tmux
-    for terminal in opened:
-        subprocess.run(["tmux", "-S", terminal.socket, "kill-server"], capture_output=True)
 
 
 def top(tmux, node, columns=80, rows=24, **env):
