@@ -94,8 +94,12 @@ int common_model_path(const char *name, char out[CLI_PATH_BYTES], struct error *
     char home[CLI_PATH_BYTES], real[CLI_PATH_BYTES];
     int rc = common_home(home, error);
     if (rc < 0) return rc;
-    struct model_dirs dirs = {.home = home, .extra = getenv("CARAVAN_MODELS")};
-    return model_dirs_find(&dirs, common_model_name(name, real), true, out, error);
+    struct model_dirs *dirs;
+    if (model_dirs_new(&dirs, home, getenv("CARAVAN_MODELS"), NULL) != 0)
+        return error_set(error, ERR_NOMEM, "out of memory");
+    rc = model_dirs_find(dirs, common_model_name(name, real), true, out, error);
+    model_dirs_free(dirs);
+    return rc;
 }
 
 int common_model_open(const char *name, struct model *out, struct error *error) {

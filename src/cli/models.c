@@ -1,4 +1,4 @@
-/* caravan list | show | rm: the models on this machine. */
+/* caravan list | show | rm | models ...: the models on this machine, and where they are looked for. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -101,3 +101,56 @@ int cli_rm(int argc, char **argv) {
     client_close(client);
     return code == 0 ? CLI_DONE : common_fail(&error);
 }
+
+/* ---- folders ---- */
+
+static void print_folders(const json_t *folders) {
+    size_t i;
+    const json_t *folder;
+    json_array_foreach(folders, i, folder) {
+        const char *error = json_string_value(json_object_get(folder, "error"));
+        char size[CLI_SIZE_BYTES];
+        printf("%-8s %5lld models %10s  %s%s%s\n", json_string_value(json_object_get(folder, "kind")),
+               (long long)json_integer_value(json_object_get(folder, "models")),
+               common_size((uint64_t)json_integer_value(json_object_get(folder, "size_bytes")), size),
+               json_string_value(json_object_get(folder, "path")), error ? ": " : "", error ? error : "");
+    }
+}
+
+int cli_models_folders(int argc, char **argv) {
+    struct option_words words;
+    struct error error;
+    struct client *client = NULL;
+    json_t *folders = NULL;
+    bool json = false;
+    struct option_spec specs[] = {{"--json", OPTION_FLAG, &json}, {0}};
+    int result = options_parse(argc, argv, specs, 0, 0, &words);
+    if (result != OPTIONS_OK) return options_status(result);
+    int code = client_open(&client, CLIENT_HOME, &error);
+    if (code == 0) code = client_get(client, "folders", &folders, &error);
+    client_close(client);
+    if (code != 0) return common_fail(&error);
+    if (json) return common_print_json(folders);
+    print_folders(folders);
+    json_decref(folders);
+    return CLI_DONE;
+}
+
+/* The node has another working directory. */
+static int change_folders(int argc, char **argv, const char *verb) {
+    struct option_words words;
+    struct error error;
+    struct client *client = NULL;
+    int result = options_parse(argc, argv, (struct option_spec[]){{0}}, 1, 1, &words);
+    if (result != OPTIONS_OK) return options_status(result);
+    char *real = realpath(words.at[0], NULL);
+    int code = client_open(&client, CLIENT_HOME, &error);
+    if (code == 0)
+        code = client_post(client, verb, json_pack("{s:s}", "path", real ? real : words.at[0]), NULL, &error);
+    client_close(client);
+    free(real);
+    return code == 0 ? CLI_DONE : common_fail(&error);
+}
+
+int cli_models_add(int argc, char **argv) { return change_folders(argc, argv, "folders"); }
+int cli_models_drop(int argc, char **argv) { return change_folders(argc, argv, "folders/rm"); }

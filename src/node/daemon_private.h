@@ -4,7 +4,7 @@
  *   driver.c   events into the node's state machine, its effects out again, its deadline as a timer
  *   control.c  links: dialling, accepting, hellos, control frames; data links on their way to a worker
  *   slices.c   the slices that this node runs: one worker each
- *   library.c  models here, cards by fingerprint
+ *   library.c  models here, cards by fingerprint; model_dirs.c where they lie, index.c what their headers say
  *   stay.c     which models come when they are wanted, and go when they are not
  *   requests.c plans, loads and headers that wait for the node's reply
  *   gateway.c  requests of clients: text to tokens, jobs, tokens to text

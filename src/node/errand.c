@@ -32,5 +32,10 @@ void errand_go(struct daemon *d, struct http_exchange *x, const char *model, voi
 }
 
 int errand_status(const struct error *error) {
-    return error->code == ERR_NOT_FOUND ? 404 : error->code == ERR_DENIED ? 403 : 400;
+    switch (error->code) {
+    case ERR_NOT_FOUND: return 404;
+    case ERR_DENIED: return 403;
+    case ERR_TIMEOUT: return 504;
+    default: return 400;
+    }
 }

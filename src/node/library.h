@@ -1,8 +1,8 @@
 /* The library: which models are on this machine, and the cards of models that this node speaks for.
  *
- * Names become files by looking into the model folders (read again each time: people copy files while the node runs); a
- * fingerprint is read from a file once and remembered until the file changes. Cards are kept by fingerprint, the ones
- * used last. Any thread: one lock inside, not held while a big file is read. */
+ * Names become files by looking into the model folders (model_dirs.h: each time, people copy files while the node
+ * runs); what their headers say is in the index. Cards are kept by fingerprint, the ones used last. Any thread: one
+ * lock inside, not held while a file is read. */
 #pragma once
 #include <jansson.h>
 #include <stdbool.h>
@@ -13,7 +13,7 @@
 
 struct library;
 
-/* `folders`: colon-separated, read only, looked into first; may be NULL. home's own models/ comes last. */
+/* `folders`: colon-separated, read only; may be NULL. */
 int library_new(struct library **out, const char *folders, const char *home, struct error *error);
 void library_free(struct library *l);
 
@@ -39,6 +39,12 @@ void library_keep(struct library *l, struct card *card);
 
 /* `list`: [{"name","path","size_bytes","format","architecture","parameters","context_length"}]. */
 json_t *library_list(struct library *l);
+/* The folders that are looked into: [{"path","kind","models","size_bytes","state","error"}], state "ok", "hangs" or
+ * "failed". */
+json_t *library_folders(struct library *l);
+/* As model_dirs_add and model_dirs_drop. */
+int library_add_folder(struct library *l, const char *path, struct error *error);
+int library_drop_folder(struct library *l, const char *path, struct error *error);
 /* One more name for a model that is here. ERR_NOT_FOUND, ERR_INVALID: no name for a model, ERR_EXISTS. */
 int library_alias(struct library *l, const char *model, const char *alias, struct error *error);
 /* Delete the file of a model in the node's own folder. ERR_DENIED for a read-only folder. */

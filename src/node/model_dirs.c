@@ -1,101 +1,189 @@
 #include "node/model_dirs.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "engine/source.h"
 #include "node/parcel.h"
 #include "os/dir.h"
 
-struct scan {
-    struct models *models;
-    bool read_only;
-    int code;
+struct model_dirs {
+    char *home, *given;
+    struct index *index; /* NULL: none is kept */
+    pthread_mutex_t mutex;
+    struct scout *scouts[FOLDERS_MAX]; /* in the order of precedence */
+    size_t count;
 };
 
-/* What a model's folder shows of itself: weights, and a config. */
-struct folder {
-    uint64_t bytes;
-    bool config;
+/* ---- the folders ---- */
+
+/* Scouts whose folder is still one of them stay. */
+static int renew(struct model_dirs *d) {
+    struct scout *before[FOLDERS_MAX];
+    struct scout_view view;
+    struct folders folders;
+    size_t had = d->count;
+    memcpy(before, d->scouts, sizeof before);
+    if (folders_find(&folders, d->home, d->given) != 0) return ERR_NOMEM;
+    d->count = 0;
+    for (size_t i = 0; i < folders.count; i++) {
+        struct scout *kept = NULL;
+        for (size_t k = 0; k < had && kept == NULL; k++) {
+            scout_look(before[k], &view);
+            if (view.where.kind == folders.list[i].kind && strcmp(view.where.path, folders.list[i].path) == 0)
+                kept = scout_hold(before[k]);
+        }
+        if (kept == NULL) kept = scout_new(&folders.list[i], d->index);
+        if (kept) d->scouts[d->count++] = kept;
+    }
+    for (size_t i = 0; i < had; i++) scout_release(before[i]);
+    folders_deinit(&folders);
+    return 0;
+}
+
+int model_dirs_new(struct model_dirs **out, const char *home, const char *given, struct index *index) {
+    struct model_dirs *d = calloc(1, sizeof *d);
+    if (d == NULL) return ERR_NOMEM;
+    pthread_mutex_init(&d->mutex, NULL);
+    d->home = strdup(home);
+    d->given = strdup(given ? given : "");
+    d->index = index ? index_hold(index) : NULL;
+    if (d->home && d->given && renew(d) == 0) {
+        *out = d;
+        return 0;
+    }
+    model_dirs_free(d);
+    return ERR_NOMEM;
+}
+
+void model_dirs_free(struct model_dirs *d) {
+    if (d == NULL) return;
+    for (size_t i = 0; i < d->count; i++) scout_release(d->scouts[i]);
+    index_release(d->index);
+    free(d->home);
+    free(d->given);
+    pthread_mutex_destroy(&d->mutex);
+    free(d);
+}
+
+struct team {
+    struct scout *scouts[FOLDERS_MAX];
+    size_t count;
 };
 
-static bool look_at(void *context, const struct dir_entry *entry) {
-    struct folder *f = context;
-    const char *dot = strrchr(entry->name, '.');
-    if (dot != NULL && strcmp(dot, ".safetensors") == 0) f->bytes += entry->bytes;
-    f->config |= strcmp(entry->name, "config.json") == 0;
-    return true;
+/* All of them, held, and on their way. */
+static void send_all(struct model_dirs *d, struct team *team) {
+    pthread_mutex_lock(&d->mutex);
+    team->count = d->count;
+    for (size_t i = 0; i < d->count; i++) team->scouts[i] = scout_hold(d->scouts[i]);
+    pthread_mutex_unlock(&d->mutex);
+    for (size_t i = 0; i < team->count; i++) scout_send(team->scouts[i]);
 }
 
-/* Where a pulled model is: its file, if it is one that is here whole, else its folder. */
-static void pulled_path(const struct manifest *m, const char *folder, struct models_entry *entry,
-                        char out[MODEL_DIRS_PATH_BYTES]) {
-    const char *first = manifest_file_name(m, 0), *dot = strrchr(first, '.');
-    entry->tensors = dot == NULL || strcasecmp(dot, ".gguf") != 0;
-    entry->partial = !m->complete;
-    entry->folder = entry->tensors || entry->partial || m->file_count > 1;
-    snprintf(out, MODEL_DIRS_PATH_BYTES, entry->folder ? "%s" : "%s/%s", folder, first);
-    entry->path = out;
+static void dismiss(struct team *team) {
+    for (size_t i = 0; i < team->count; i++) scout_release(team->scouts[i]);
 }
 
-static int take_pulled(struct scan *scan, const struct manifest *m, const char *folder) {
-    struct models_entry entry = {.bytes = manifest_bytes(m), .read_only = scan->read_only};
-    char path[MODEL_DIRS_PATH_BYTES];
+void model_dirs_look(struct model_dirs *d) {
+    struct team team;
+    send_all(d, &team);
+    dismiss(&team);
+}
+
+int model_dirs_scan(struct model_dirs *d, struct models *out) {
+    struct team team;
     int rc = 0;
-    pulled_path(m, folder, &entry, path);
-    for (size_t i = 0; rc == 0 && m->known && i < m->name_count; i++)
-        rc = models_add_pulled(scan->models, m->names[i], &entry);
+    *out = (struct models){0};
+    send_all(d, &team);
+    for (size_t i = 0; i < team.count; i++) {
+        (void)scout_wait(team.scouts[i]);
+        if (rc == 0) rc = scout_report(team.scouts[i], out);
+    }
+    dismiss(&team);
+    models_sort(out);
     return rc;
 }
 
-static int take_folder(struct scan *scan, const char *path) {
-    struct folder f = {0};
-    struct manifest m;
-    int rc = parcel_manifest(path, &m, NULL);
-    if (rc == 0) {
-        rc = take_pulled(scan, &m, path);
-        manifest_deinit(&m);
-        return rc;
+size_t model_dirs_folders(struct model_dirs *d, struct scout_view out[FOLDERS_MAX]) {
+    struct team team;
+    send_all(d, &team);
+    for (size_t i = 0; i < team.count; i++) {
+        (void)scout_wait(team.scouts[i]);
+        scout_look(team.scouts[i], &out[i]);
     }
-    if (rc != ERR_NOT_FOUND) return 0;
-    dir_list(path, look_at, &f);
-    return f.config && f.bytes > 0 ? models_add_folder(scan->models, path, f.bytes, scan->read_only) : 0;
+    dismiss(&team);
+    return team.count;
 }
 
-static bool take_entry(void *context, const struct dir_entry *entry) {
-    struct scan *scan = context;
-    scan->code = entry->folder ? take_folder(scan, entry->path)
-                               : models_add(scan->models, entry->path, entry->bytes, scan->read_only);
-    return scan->code == 0;
-}
-
-static int scan_folder(struct models *models, const char *path, bool read_only) {
-    struct scan scan = {models, read_only, 0};
-    dir_list(path, take_entry, &scan);
-    return scan.code;
-}
-
-int model_dirs_scan(const struct model_dirs *dirs, struct models *out) {
-    char path[MODEL_DIRS_PATH_BYTES];
-    *out = (struct models){0};
-    int n = snprintf(path, sizeof path, "%s/models", dirs->home);
-    int code = n < (int)sizeof path ? scan_folder(out, path, false) : 0;
-    for (const char *at = dirs->extra; at != NULL && *at != '\0' && code == 0;) {
-        size_t len = strcspn(at, ":");
-        if (len > 0 && len < sizeof path) {
-            snprintf(path, sizeof path, "%.*s", (int)len, at);
-            code = scan_folder(out, path, true);
-        }
-        at += len + (at[len] == ':');
+bool model_dirs_answers(struct model_dirs *d, const char *path) {
+    struct team team;
+    struct scout_view view;
+    bool answers = true;
+    pthread_mutex_lock(&d->mutex);
+    team.count = d->count;
+    for (size_t i = 0; i < d->count; i++) team.scouts[i] = scout_hold(d->scouts[i]);
+    pthread_mutex_unlock(&d->mutex);
+    for (size_t i = 0; i < team.count; i++) {
+        scout_look(team.scouts[i], &view);
+        size_t len = strlen(view.where.path);
+        if (strncmp(view.where.path, path, len) != 0 || path[len] != '/') continue;
+        scout_send(team.scouts[i]);
+        answers &= scout_wait(team.scouts[i]);
     }
-    models_sort(out);
-    return code;
+    dismiss(&team);
+    return answers;
 }
+
+/* What a scout finds there before it is one of the folders. */
+static int check_folder(const char *path, struct error *error) {
+    struct folder where = {.kind = FOLDER_ADDED};
+    struct scout_view view;
+    snprintf(where.path, sizeof where.path, "%s", path);
+    struct scout *scout = scout_new(&where, NULL);
+    if (scout == NULL) return error_set(error, ERR_NOMEM, "out of memory");
+    scout_send(scout);
+    bool back = scout_wait(scout);
+    scout_look(scout, &view);
+    scout_release(scout);
+    if (!back) return error_set(error, ERR_TIMEOUT, "%.300s does not answer", path);
+    if (view.code == ERR_NOT_FOUND) return error_set(error, view.code, "there is no folder %.300s", path);
+    return view.code ? error_set(error, view.code, "%.300s: %s", path, error_text(view.code)) : 0;
+}
+
+int model_dirs_add(struct model_dirs *d, const char *path, struct error *error) {
+    struct scout_view view;
+    size_t len = strlen(path);
+    while (len > 1 && path[len - 1] == '/') len--;
+    if (path[0] != '/' || len >= FOLDER_PATH_BYTES)
+        return error_set(error, ERR_INVALID, "'%.200s' is no absolute path of a folder", path);
+    int rc = check_folder(path, error);
+    pthread_mutex_lock(&d->mutex);
+    for (size_t i = 0; rc == 0 && i < d->count; i++) {
+        scout_look(d->scouts[i], &view);
+        if (strlen(view.where.path) == len && strncmp(view.where.path, path, len) == 0)
+            rc = error_set(error, ERR_EXISTS, "%.300s is one of the folders already", path);
+    }
+    if (rc == 0 && d->count == FOLDERS_MAX) rc = error_set(error, ERR_LIMIT, "there are too many folders");
+    if (rc == 0) rc = folders_add(d->home, path, error);
+    if (rc == 0) rc = renew(d);
+    pthread_mutex_unlock(&d->mutex);
+    return rc;
+}
+
+int model_dirs_drop(struct model_dirs *d, const char *path, struct error *error) {
+    pthread_mutex_lock(&d->mutex);
+    int rc = folders_drop(d->home, path, error);
+    if (rc == 0) rc = renew(d);
+    pthread_mutex_unlock(&d->mutex);
+    return rc;
+}
+
+/* ---- models ---- */
 
 /* What was pulled from there, under a name that is written in another way. */
 static const struct models_entry *find_origin(const struct models *models, const struct origin *o) {
@@ -107,7 +195,7 @@ static const struct models_entry *find_origin(const struct models *models, const
 }
 
 /* The model's own entry; `models` is the caller's to deinit in any case. */
-static int find_entry(const struct model_dirs *dirs, const char *name, struct models *models,
+static int find_entry(struct model_dirs *dirs, const char *name, struct models *models,
                       const struct models_entry **out, struct error *error) {
     struct origin o;
     if (model_dirs_scan(dirs, models) != 0) return error_set(error, ERR_NOMEM, "out of memory");
@@ -115,6 +203,10 @@ static int find_entry(const struct model_dirs *dirs, const char *name, struct mo
     if (rc == 0 || origin_parse(&o, name, NULL) != 0) return rc;
     *out = find_origin(models, &o);
     return *out ? 0 : rc;
+}
+
+static int does_not_answer(const struct models_entry *entry, struct error *error) {
+    return error_set(error, ERR_TIMEOUT, "%.200s lies at %.250s, which does not answer", entry->name, entry->path);
 }
 
 static int not_whole(const char *name, struct error *error) {
@@ -142,7 +234,7 @@ static bool is_pullable(const char *name) {
     return origin_parse(&o, source_place(name, plain), NULL) == 0;
 }
 
-static int find_path(const struct model_dirs *dirs, const char *name, bool allow_paths, bool part,
+static int find_path(struct model_dirs *dirs, const char *name, bool allow_paths, bool part,
                      char path[MODEL_DIRS_PATH_BYTES], struct error *error) {
     struct models models;
     const struct models_entry *entry;
@@ -153,6 +245,7 @@ static int find_path(const struct model_dirs *dirs, const char *name, bool allow
         if (found != ERR_NOT_FOUND || !is_pullable(name)) return found;
     }
     int code = find_entry(dirs, source_place(name, plain), &models, &entry, error);
+    if (code == 0 && entry->away) code = does_not_answer(entry, error);
     if (code == 0 && entry->partial && !part) code = not_whole(entry->name, error);
     if (code == 0 &&
         snprintf(path, MODEL_DIRS_PATH_BYTES, "%s%s", entry->path, recipe_suffix(name)) >= MODEL_DIRS_PATH_BYTES)
@@ -161,12 +254,12 @@ static int find_path(const struct model_dirs *dirs, const char *name, bool allow
     return code;
 }
 
-int model_dirs_find(const struct model_dirs *dirs, const char *name, bool allow_paths, char path[MODEL_DIRS_PATH_BYTES],
+int model_dirs_find(struct model_dirs *dirs, const char *name, bool allow_paths, char path[MODEL_DIRS_PATH_BYTES],
                     struct error *error) {
     return find_path(dirs, name, allow_paths, false, path, error);
 }
 
-int model_dirs_find_part(const struct model_dirs *dirs, const char *name, bool allow_paths,
+int model_dirs_find_part(struct model_dirs *dirs, const char *name, bool allow_paths,
                          char path[MODEL_DIRS_PATH_BYTES], struct error *error) {
     return find_path(dirs, name, allow_paths, true, path, error);
 }
@@ -190,7 +283,7 @@ static int remove_pulled(const struct models_entry *entry, struct error *error) 
     return rc;
 }
 
-int model_dirs_remove(const struct model_dirs *dirs, const char *name, struct error *error) {
+int model_dirs_remove(struct model_dirs *dirs, const char *name, struct error *error) {
     struct models models;
     const struct models_entry *entry;
     int code = find_entry(dirs, name, &models, &entry, error), pulled;
@@ -219,7 +312,7 @@ static int place_link(const char *target, const char *path, struct error *error)
     return error_set(error, ERR_IO, "%.300s: %s", path, strerror(errno));
 }
 
-int model_dirs_alias(const struct model_dirs *dirs, const char *name, const char *alias, struct error *error) {
+int model_dirs_alias(struct model_dirs *dirs, const char *name, const char *alias, struct error *error) {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-:";
     char from[MODEL_DIRS_PATH_BYTES], real[MODEL_DIRS_PATH_BYTES], path[MODEL_DIRS_PATH_BYTES];
     size_t len = strlen(alias);

@@ -64,6 +64,44 @@ void shelf_remove(struct daemon *d, struct http_exchange *x) {
     json_decref(body);
 }
 
+/* ---- folders ---- */
+
+static void list_folders(struct errand *e) { e->answer = library_folders(e->daemon->library); }
+
+static void add_folder(struct errand *e) {
+    struct error error = {0};
+    if (library_add_folder(e->daemon->library, e->model, &error) != 0)
+        fail_errand(e, &error);
+    else
+        list_folders(e);
+}
+
+static void drop_folder(struct errand *e) {
+    struct error error = {0};
+    if (library_drop_folder(e->daemon->library, e->model, &error) != 0)
+        fail_errand(e, &error);
+    else
+        list_folders(e);
+}
+
+/* Which folders a node reads is for whoever sits at it. */
+static void change_folders(struct daemon *d, struct http_exchange *x, void (*run)(struct errand *e)) {
+    struct error error = {0};
+    json_t *body = web_body(x, &error);
+    const char *path = json_string_value(json_object_get(body, "path"));
+    if (body && path == NULL) error_set(&error, ERR_INVALID, "'path' must name a folder");
+    if (body && !http_here(x)) error_set(&error, ERR_DENIED, "folders are added and dropped on the machine itself");
+    if (error.code)
+        web_reply(x, web_status(error.code), web_error(error.code, error.text));
+    else
+        errand_go(d, x, path, run, NULL);
+    json_decref(body);
+}
+
+void shelf_folders(struct daemon *d, struct http_exchange *x) { errand_go(d, x, NULL, list_folders, NULL); }
+void shelf_add_folder(struct daemon *d, struct http_exchange *x) { change_folders(d, x, add_folder); }
+void shelf_drop_folder(struct daemon *d, struct http_exchange *x) { change_folders(d, x, drop_folder); }
+
 /* ---- OpenAI's ---- */
 
 static bool has_model(const json_t *list, const char *name) {

@@ -8,5 +8,8 @@ struct daemon;
 void shelf_list(struct daemon *d, struct http_exchange *x);   /* `caravan list` */
 void shelf_show(struct daemon *d, struct http_exchange *x);   /* ?model=NAME */
 void shelf_remove(struct daemon *d, struct http_exchange *x); /* {"model"} */
+void shelf_folders(struct daemon *d, struct http_exchange *x);     /* where models are looked for */
+void shelf_add_folder(struct daemon *d, struct http_exchange *x);  /* {"path"}; from this machine only */
+void shelf_drop_folder(struct daemon *d, struct http_exchange *x); /* likewise */
 /* OpenAI's list of what is loaded anywhere or lies here; or the one called `name` ("": all). */
 void shelf_openai(struct daemon *d, struct http_exchange *x, const char *name);

@@ -18,6 +18,8 @@ struct thread {
 /* Start run(context) on a thread called `name` (15 bytes are kept). `t` stays where it is until joined. Signals are
  * blocked in it: they are the main thread's. ERR_NOMEM when the system has no more threads. */
 int thread_start(struct thread *t, const char *name, void (*run)(void *context), void *context);
+/* The same for a thread that nobody waits for: it may hang for as long as the world does. */
+int thread_start_loose(const char *name, void (*run)(void *context), void *context);
 /* Wait until it has returned. */
 void thread_join(struct thread *t);
 

@@ -30,7 +30,15 @@ static const char *file_name_of(const char *path) {
     return slash == NULL ? path : slash + 1;
 }
 
+/* People see names, on terminals too. */
+static bool is_plain(const char *name) {
+    for (; *name; name++)
+        if ((unsigned char)*name < 0x20 || *name == 0x7f) return false;
+    return true;
+}
+
 static int append(struct models *m, const char *name, struct models_entry entry) {
+    if (!is_plain(name)) return 0;
     if (m->count == m->capacity) {
         size_t capacity = m->capacity == 0 ? 16 : 2 * m->capacity;
         struct models_entry *grown = realloc(m->entries, capacity * sizeof *grown);

@@ -18,6 +18,7 @@ struct models_entry {
     bool folder;    /* else a file */
     bool tensors;   /* safetensors, else GGUF */
     bool partial;   /* not all of it is here yet */
+    bool away;      /* the folder that it lies in does not answer */
 };
 
 struct models {
@@ -28,7 +29,7 @@ struct models {
 /* A zeroed struct is empty. */
 void models_deinit(struct models *m);
 /* Add a file of a model folder. Files that are no models are ignored, and so is a name that is already taken: folders
- * are added in the order of their precedence. 0 or ERR_NOMEM. */
+ * are added in the order of their precedence; or one with control characters. 0 or ERR_NOMEM. */
 int models_add(struct models *m, const char *path, uint64_t bytes, bool read_only);
 /* Add a folder in Hugging Face's form: model NAME. */
 int models_add_folder(struct models *m, const char *path, uint64_t bytes, bool read_only);

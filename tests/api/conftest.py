@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from openai import OpenAI
 
 import script_model
 import terminals
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "hub"))
+import bare  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CARAVAN = ROOT / "build/caravan"
@@ -32,8 +36,7 @@ class Node:
         link = self.home / "models" / MODEL_FILE
         if not link.is_symlink():
             link.symlink_to(default_model())
-        self.env = os.environ | {"CARAVAN_HOME": str(home)} | (env or {})
-        self.env.pop("CARAVAN_MODELS", None)
+        self.env = bare.environment(home, **(env or {}))
         self.process, self.log = None, []
         self.flags = ["--port", "0", "--cluster-port", "0", "--no-discovery", *flags]
 

@@ -5,11 +5,15 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tests/hub"))
+import bare  # noqa: E402
+
 CARAVAN = ROOT / "build/caravan"
 MODEL = "smollm2:135m"
 MODEL_FILE = "smollm2-135m.gguf"
@@ -48,8 +52,7 @@ class Node:
         self.network, self.place, self.home, self.flags = network, place, Path(home), flags
         self.name = name or f"node{place}"
         self.home.mkdir(parents=True, exist_ok=True)
-        self.env = os.environ | {"CARAVAN_HOME": str(home)}
-        self.env.pop("CARAVAN_MODELS", None)
+        self.env = bare.environment(home)
         self.process, self.log = None, []
         self.before = None  # called in the node's process before it begins
 

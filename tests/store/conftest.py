@@ -1,6 +1,5 @@
 """Homes and nodes that pull from a hub of the test's own."""
 import json
-import os
 import re
 import signal
 import subprocess
@@ -15,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 CARAVAN = ROOT / "build/caravan"
 sys.path.insert(0, str(ROOT / "tests/hub"))
 
+import bare  # noqa: E402
 import hub as hubs  # noqa: E402
 import shapes  # noqa: E402
 
@@ -34,10 +34,9 @@ class Home:
 
     def __init__(self, path, hub, **env):
         self.path = Path(path)
-        self.env = os.environ | {"CARAVAN_HOME": str(path), "CARAVAN_HUB": hub.url} | env
+        self.env = bare.environment(path, CARAVAN_HUB=hub.url, **env)
         if "HF_TOKEN" not in env:
             self.env.pop("HF_TOKEN", None)
-        self.env.pop("CARAVAN_MODELS", None)
         self.process, self.log = None, []
 
     def cli(self, *arguments, check=True, timeout=60):

@@ -14,19 +14,20 @@
 #include "os/dir.h"
 
 static char root[64], home[128], extra[256];
-static struct model_dirs dirs;
+static struct model_dirs *dirs;
 
 static int make_root(void **state) {
     snprintf(root, sizeof root, "/tmp/caravan-models-XXXXXX");
     if (mkdtemp(root) == NULL) return -1;
     snprintf(home, sizeof home, "%s/home", root);
     snprintf(extra, sizeof extra, "%s/one::%s/none:%s/two", root, root, root);
-    dirs = (struct model_dirs){home, extra};
-    return 0;
+    clearenv(); /* the caches of this machine's own programs */
+    return model_dirs_new(&dirs, home, extra, NULL);
 }
 
 static int remove_root(void **state) {
     char command[128];
+    model_dirs_free(dirs);
     snprintf(command, sizeof command, "rm -rf '%s'", root);
     return system(command);
 }
@@ -44,7 +45,7 @@ static void put(const char *folder, const char *name) {
 
 static void assert_found(const char *name, const char *folder) {
     char path[MODEL_DIRS_PATH_BYTES], expected[256];
-    assert_int_equal(model_dirs_find(&dirs, name, false, path, NULL), 0);
+    assert_int_equal(model_dirs_find(dirs, name, false, path, NULL), 0);
     snprintf(expected, sizeof expected, "%s/%s/%s.gguf", root, folder, name);
     assert_string_equal(path, expected);
 }
@@ -58,7 +59,7 @@ static void folders_in_order(void **state) {
     put("two", "readme.md");
     assert_found("b", "one");
     assert_found("c", "home/models");
-    assert_int_equal(model_dirs_scan(&dirs, &models), 0);
+    assert_int_equal(model_dirs_scan(dirs, &models), 0);
     assert_int_equal(models.count, 2);
     models_deinit(&models);
 }
@@ -68,11 +69,11 @@ static void paths_only_where_allowed(void **state) {
     struct error error = {0};
     put("elsewhere", "d.gguf");
     snprintf(file, sizeof file, "%s/elsewhere/d.gguf", root);
-    assert_int_equal(model_dirs_find(&dirs, file, true, path, NULL), 0);
+    assert_int_equal(model_dirs_find(dirs, file, true, path, NULL), 0);
     assert_string_equal(path, file);
-    assert_int_equal(model_dirs_find(&dirs, file, false, path, &error), ERR_NOT_FOUND);
-    assert_int_equal(model_dirs_find(&dirs, "/nowhere/d.gguf", true, path, &error), ERR_NOT_FOUND);
-    assert_int_equal(model_dirs_find(&dirs, "../elsewhere/d", false, path, &error), ERR_NOT_FOUND);
+    assert_int_equal(model_dirs_find(dirs, file, false, path, &error), ERR_NOT_FOUND);
+    assert_int_equal(model_dirs_find(dirs, "/nowhere/d.gguf", true, path, &error), ERR_NOT_FOUND);
+    assert_int_equal(model_dirs_find(dirs, "../elsewhere/d", false, path, &error), ERR_NOT_FOUND);
 }
 
 static void only_own_models_are_deleted(void **state) {
@@ -80,17 +81,18 @@ static void only_own_models_are_deleted(void **state) {
     char path[MODEL_DIRS_PATH_BYTES];
     put("home/models", "mine.gguf");
     put("one", "theirs.gguf");
-    assert_int_equal(model_dirs_remove(&dirs, "theirs", &error), ERR_DENIED);
+    assert_int_equal(model_dirs_remove(dirs, "theirs", &error), ERR_DENIED);
     assert_found("theirs", "one");
-    assert_int_equal(model_dirs_remove(&dirs, "mine", &error), 0);
-    assert_int_equal(model_dirs_find(&dirs, "mine", false, path, &error), ERR_NOT_FOUND);
-    assert_int_equal(model_dirs_remove(&dirs, "mine", &error), ERR_NOT_FOUND);
+    assert_int_equal(model_dirs_remove(dirs, "mine", &error), 0);
+    assert_int_equal(model_dirs_find(dirs, "mine", false, path, &error), ERR_NOT_FOUND);
+    assert_int_equal(model_dirs_remove(dirs, "mine", &error), ERR_NOT_FOUND);
 }
 
 static void no_folders_no_models(void **state) {
     struct models models;
-    dirs.extra = NULL;
-    assert_int_equal(model_dirs_scan(&dirs, &models), 0);
+    model_dirs_free(dirs);
+    assert_int_equal(model_dirs_new(&dirs, home, NULL, NULL), 0);
+    assert_int_equal(model_dirs_scan(dirs, &models), 0);
     assert_int_equal(models.count, 0);
     models_deinit(&models);
 }

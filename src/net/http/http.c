@@ -234,6 +234,9 @@ void http_on_close(struct http_exchange *x, void (*closed)(void *context), void 
 const char *http_method(const struct http_exchange *x) { return x->method; }
 const char *http_path(const struct http_exchange *x) { return x->path; }
 bool http_local(const struct http_exchange *x) { return x->local; }
+bool http_here(const struct http_exchange *x) {
+    return x->local || strncmp(x->remote, "127.", 4) == 0 || strcmp(x->remote, "::1") == 0;
+}
 bool http_keyless(const struct http_exchange *x) { return x->keyless; }
 const char *http_request_id(const struct http_exchange *x) { return x->id; }
 

@@ -74,6 +74,7 @@ const char *http_query(const struct http_exchange *x, const char *name);  /* NUL
 const char *http_header(const struct http_exchange *x, const char *name); /* NULL: absent */
 const char *http_body(const struct http_exchange *x, size_t *len);        /* "" when there is none */
 bool http_local(const struct http_exchange *x);                           /* came over the UNIX socket */
+bool http_here(const struct http_exchange *x);                            /* from this machine, socket or loopback */
 bool http_keyless(const struct http_exchange *x);                         /* a key is needed, but for this path */
 const char *http_request_id(const struct http_exchange *x);               /* as in x-request-id */
 /* Tells clients apart by the keys they show; 0: it shows none. */
