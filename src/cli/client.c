@@ -318,7 +318,7 @@ static int find_node(struct client *c, enum client_reach reach, struct error *er
     return code;
 }
 
-static size_t count_up(const json_t *nodes) {
+size_t client_count_up(const json_t *nodes) {
     size_t i, up = 0;
     const json_t *node;
     json_array_foreach(nodes, i, node) {
@@ -333,7 +333,7 @@ bool client_wait_for_others(struct client *c, int wait_ms) {
     for (int waited_ms = 0;; waited_ms += LOOK_STEP_MS) {
         json_t *nodes = NULL;
         if (client_get(c, "nodes", &nodes, &error) != 0) return false;
-        size_t up = count_up(nodes);
+        size_t up = client_count_up(nodes);
         json_decref(nodes);
         if (up > 1 || waited_ms >= wait_ms) return up > 1;
         clock_sleep_ns(LOOK_STEP_MS * 1000000ull);

@@ -46,6 +46,9 @@ int client_stream(struct client *c, const char *path, json_t *body,
 int client_follow(struct client *c, const char *path, bool (*on_event)(void *context, const json_t *event), int fd,
                   int turn_ms, bool (*on_turn)(void *context), void *context, struct error *error);
 
+/* How many of GET nodes are up, this one included. */
+size_t client_count_up(const json_t *nodes);
+
 /* Text as one component of a path or query; free() it. NULL: out of memory. */
 char *client_escape(const char *text);
 

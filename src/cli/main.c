@@ -57,7 +57,7 @@ static const struct verb verbs[] = {
     {"quantize", cli_quantize, "quantize IN OUT TYPE [--threads N]", "write a model file in another format"},
     {"top", cli_top, "top", "a live view of the cluster"},
     {"pull", cli_pull, "pull MODEL [--pause|--cancel] [--json]", "get a model from a hub, or go on where that stopped"},
-    {"doctor", cli_doctor, "doctor [--fix] [--json]", "what is wrong with this host, and how to mend it"},
+    {"doctor", cli_doctor, "doctor [--fix] [--json] [--root DIR]", "what is wrong with this host, and how to mend it"},
     {"version", cli_version, "version [--json]", "version, build, instruction sets, backends"},
     {"debug logits", cli_debug_logits,
      "debug logits MODEL --tokens 1,2,3 [--chunk N] [--kv f32|f16|q8_0] [--context N] [--threads N] "

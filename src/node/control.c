@@ -349,6 +349,7 @@ static void hear_beacons(struct daemon *d) {
         struct wire_beacon beacon;
         if (wire_beacon_decode(&beacon, seen.bytes, seen.len, NULL) != 0) continue;
         seen.from.port = beacon.port;
+        if (beacon.id != node_id(d->node)) d->beacon_us = clock_us();
         driver_event(d, &(struct node_event){.type = NODE_BEACON_SEEN, .beacon = &beacon, .address = seen.from});
     }
 }

@@ -90,6 +90,7 @@ struct daemon {
     struct discovery *discovery;
     uv_poll_t discovery_poll;
     uv_timer_t discovery_timer;
+    uint64_t beacon_us; /* when one of another node was heard; 0: never */
     struct control *controls;
     bool peers_changed; /* the stock is to hear it after this step */
     uint64_t next_link;

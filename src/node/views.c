@@ -9,6 +9,7 @@
 #include "base/hex.h"
 #include "model/recipe.h"
 #include "net/address.h"
+#include "os/clock.h"
 #include "os/readings.h"
 
 const char *view_fingerprint(const uint8_t fingerprint[WIRE_FINGERPRINT_BYTES], char out[VIEW_FINGERPRINT_BYTES]) {
@@ -193,7 +194,7 @@ json_t *view_plan(const struct placement_result *result) {
 
 static json_t *real_or_null(bool is_known, double value) { return is_known ? json_real(value) : json_null(); }
 
-json_t *view_activity(const struct metrics *m) {
+json_t *view_activity(const struct metrics *m, uint64_t beacon_us) {
     struct readings r;
     json_t *models = json_array();
     for (uint32_t i = 0; i < m->count; i++) {
@@ -207,7 +208,8 @@ json_t *view_activity(const struct metrics *m) {
     json_t *network = r.network_known ? json_pack("{s:I, s:I}", "sent_bytes", (json_int_t)r.sent_bytes,
                                                   "received_bytes", (json_int_t)r.received_bytes)
                                       : json_null();
-    return json_pack("{s:o, s:o, s:o, s:o}", "models", models, "network", network, "temperature_c",
+    double beacon_s = (double)(clock_us() - beacon_us) / 1e6;
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "models", models, "network", network, "temperature_c",
                      real_or_null(r.temperature_known, r.temperature_c), "power_w",
-                     real_or_null(r.power_known, r.power_w));
+                     real_or_null(r.power_known, r.power_w), "beacon_s", real_or_null(beacon_us > 0, beacon_s));
 }

@@ -126,7 +126,9 @@ static void post_leave(struct daemon *d, struct http_exchange *x) {
 
 static void get_links(struct daemon *d, struct http_exchange *x) { web_reply(x, 200, view_links(d->node)); }
 
-static void get_activity(struct daemon *d, struct http_exchange *x) { web_reply(x, 200, view_activity(&d->metrics)); }
+static void get_activity(struct daemon *d, struct http_exchange *x) {
+    web_reply(x, 200, view_activity(&d->metrics, d->beacon_us));
+}
 
 static void get_metrics(struct daemon *d, struct http_exchange *x) {
     struct node_peer_view peers[NODE_PEERS_MAX + 1];

@@ -1,20 +1,19 @@
 #include "os/condition.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { LINE_BYTES = 256, CORES_MAX = 4096 };
-
-static const char huge_pages_path[] = "/sys/kernel/mm/transparent_hugepage/enabled";
+enum { LINE_BYTES = 256 };
 
 /* The first line of a small file; "" when it cannot be read. */
 static void read_line(const char *root, const char *path, char out[LINE_BYTES]) {
@@ -39,15 +38,46 @@ static void read_choice(const char *root, const char *path, char out[CONDITION_W
     out[len] = '\0';
 }
 
-static void governor_path(unsigned core, char out[LINE_BYTES]) {
-    snprintf(out, LINE_BYTES, "/sys/devices/system/cpu/cpu%u/cpufreq/scaling_governor", core);
-}
-
-static void read_governor(const char *root, char out[CONDITION_WORD_BYTES]) {
-    char path[LINE_BYTES], line[LINE_BYTES];
-    governor_path(0, path);
+static void read_word(const char *root, const char *path, char out[CONDITION_WORD_BYTES]) {
+    char line[LINE_BYTES];
     read_line(root, path, line);
     snprintf(out, CONDITION_WORD_BYTES, "%.*s", CONDITION_WORD_BYTES - 1, line);
+}
+
+static void read_clock(const char *root, struct condition *out) {
+    char sources[LINE_BYTES];
+    read_word(root, "/sys/devices/system/clocksource/clocksource0/current_clocksource", out->clock_source);
+    read_line(root, "/sys/devices/system/clocksource/clocksource0/available_clocksource", sources);
+    out->clock_tsc = strstr(sources, "tsc") != NULL;
+    out->wall_s = time(NULL);
+}
+
+static void read_swap(const char *root, struct condition *out) {
+    char path[PATH_MAX], line[LINE_BYTES], word[CONDITION_WORD_BYTES];
+    unsigned long long total = 0, unused = 0;
+    int n = snprintf(path, sizeof path, "%s/proc/meminfo", root);
+    FILE *f = n > 0 && n < (int)sizeof path ? fopen(path, "re") : NULL;
+    while (f && fgets(line, sizeof line, f)) {
+        sscanf(line, "SwapTotal: %llu kB", &total);
+        sscanf(line, "SwapFree: %llu kB", &unused);
+    }
+    if (f) fclose(f);
+    out->swap_used_bytes = total > unused ? (total - unused) * 1024 : 0;
+    read_word(root, "/proc/sys/vm/swappiness", word);
+    out->swappiness = *word ? (unsigned)strtoul(word, NULL, 10) : UINT_MAX;
+}
+
+/* The innermost service or scope in "0::/system.slice/caravan.service", by the letters that units are named with. */
+static void read_unit(const char *root, char out[CONDITION_UNIT_BYTES]) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.@:-";
+    char line[LINE_BYTES];
+    read_line(root, "/proc/self/cgroup", line);
+    out[0] = '\0';
+    for (char *end = NULL, *name = strtok_r(line, "/", &end); name; name = strtok_r(NULL, "/", &end)) {
+        size_t len = strlen(name);
+        bool is_unit = len > 8 && (!strcmp(name + len - 8, ".service") || !strcmp(name + len - 6, ".scope"));
+        if (is_unit && len < CONDITION_UNIT_BYTES && strspn(name, letters) == len) memcpy(out, name, len + 1);
+    }
 }
 
 void condition_read(const char *root, const char *folder, struct condition *out) {
@@ -55,8 +85,11 @@ void condition_read(const char *root, const char *folder, struct condition *out)
     struct statvfs disk;
     struct stat status;
     *out = (struct condition){.files_max = UINT64_MAX, .disk_free_bytes = UINT64_MAX};
-    read_governor(root, out->governor);
-    read_choice(root, huge_pages_path, out->huge_pages);
+    read_word(root, "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", out->governor);
+    read_clock(root, out);
+    read_swap(root, out);
+    read_unit(root, out->unit);
+    read_choice(root, "/sys/kernel/mm/transparent_hugepage/enabled", out->huge_pages);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) out->files_max = files.rlim_max;
     if (statvfs(folder, &disk) == 0) out->disk_free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
     out->folder_usable =
@@ -77,39 +110,4 @@ bool condition_port_free(uint16_t port) {
 bool condition_file_shared(const char *path) {
     struct stat status;
     return stat(path, &status) == 0 && (status.st_mode & 077) != 0;
-}
-
-static int fail(const char *path, struct error *error) {
-    int code = errno == EACCES || errno == EPERM || errno == EROFS ? ERR_DENIED : ERR_IO;
-    return error_set(error, code, "%s: %s", path, strerror(errno));
-}
-
-static int write_word(const char *root, const char *path, const char *word, struct error *error) {
-    char full[PATH_MAX];
-    int n = snprintf(full, sizeof full, "%s%s", root, path);
-    if (n < 0 || n >= (int)sizeof full) return error_set(error, ERR_LIMIT, "%s: path too long", path);
-    FILE *f = fopen(full, "r+e");
-    if (f == NULL) return fail(full, error);
-    bool written = fputs(word, f) != EOF;
-    return fclose(f) == 0 && written ? 0 : fail(full, error);
-}
-
-int condition_set_governor(const char *root, const char *name, struct error *error) {
-    char path[LINE_BYTES], line[LINE_BYTES];
-    for (unsigned core = 0; core < CORES_MAX; core++) {
-        governor_path(core, path);
-        read_line(root, path, line);
-        if (line[0] == '\0') return core > 0 ? 0 : error_set(error, ERR_NOT_FOUND, "%s: there is none", path);
-        int code = write_word(root, path, name, error);
-        if (code != 0) return code;
-    }
-    return 0;
-}
-
-int condition_set_huge_pages(const char *root, const char *name, struct error *error) {
-    return write_word(root, huge_pages_path, name, error);
-}
-
-int condition_unshare_file(const char *path, struct error *error) {
-    return chmod(path, 0600) == 0 ? 0 : fail(path, error);
 }

@@ -8,11 +8,17 @@
 
 #include "base/error.h"
 
-enum { CONDITION_WORD_BYTES = 24 };
+enum { CONDITION_WORD_BYTES = 24, CONDITION_UNIT_BYTES = 128 };
 
 struct condition {
     char governor[CONDITION_WORD_BYTES];   /* of the first core's clock: "powersave"; "" where there is none */
     char huge_pages[CONDITION_WORD_BYTES]; /* "always", "madvise" or "never" */
+    char clock_source[CONDITION_WORD_BYTES]; /* what the kernel reads the time from: "tsc" */
+    bool clock_tsc;                        /* it could read the processor's own counter */
+    char unit[CONDITION_UNIT_BYTES];       /* the systemd unit whose limits hold: "caravan.service"; "" */
+    int64_t wall_s;                        /* what the host takes for now, since 1970 */
+    uint64_t swap_used_bytes;              /* what was moved out of memory */
+    unsigned swappiness;                   /* how readily; UINT_MAX: unknown */
     uint64_t files_max;                    /* descriptors that the process may open */
     uint64_t disk_free_bytes;              /* where the folder lies */
     bool folder_usable;                    /* is there, and may be written to */
@@ -25,9 +31,3 @@ void condition_read(const char *root, const char *folder, struct condition *out)
 bool condition_port_free(uint16_t port);
 /* May somebody but the owner read the file? False also when there is none. */
 bool condition_file_shared(const char *path);
-
-/* Change a setting until the next boot: mostly for root. ERR_DENIED or ERR_IO with the path in the text. */
-int condition_set_governor(const char *root, const char *name, struct error *error);
-int condition_set_huge_pages(const char *root, const char *name, struct error *error);
-/* Let only the owner read and write the file. */
-int condition_unshare_file(const char *path, struct error *error);
