@@ -26,6 +26,7 @@ int cli_models_folders(int argc, char **argv);
 int cli_nodes(int argc, char **argv);
 int cli_perplexity(int argc, char **argv);
 int cli_plan(int argc, char **argv);
+int cli_prune(int argc, char **argv);
 int cli_ps(int argc, char **argv);
 int cli_pull(int argc, char **argv);
 int cli_quantize(int argc, char **argv);

@@ -42,6 +42,8 @@ static const struct verb verbs[] = {
      "the models on this machine; --catalog: those that can be had by a short name, and where they would fit"},
     {"show", cli_show, "show MODEL [--json]", "what a model's file says"},
     {"rm", cli_rm, "rm MODEL", "delete a model of this node's own folder"},
+    {"prune", cli_prune, "prune [--parts] [--dry-run] [--json]",
+     "remove pulls that were left unfinished, keep one of files with the same bytes"},
     {"models add", cli_models_add, "models add DIR", "look for models in this folder too"},
     {"models drop", cli_models_drop, "models drop DIR", "look there no more; the folder stays as it is"},
     {"models folders", cli_models_folders, "models folders [--json]", "where models are looked for, and what is there"},

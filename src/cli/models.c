@@ -1,4 +1,4 @@
-/* caravan list | show | rm | models ...: the models on this machine, and where they are looked for. */
+/* caravan list | rm | prune | models ...: the models on this machine, and where they are looked for. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -70,26 +70,6 @@ int cli_list(int argc, char **argv) {
     return CLI_DONE;
 }
 
-int cli_show(int argc, char **argv) {
-    struct option_words words;
-    struct error error;
-    struct client *client = NULL;
-    json_t *model = NULL;
-    bool json = false;
-    struct option_spec specs[] = {{"--json", OPTION_FLAG, &json}, {0}};
-    int result = options_parse(argc, argv, specs, 1, 1, &words);
-    if (result != OPTIONS_OK) return options_status(result);
-    int code = client_open(&client, CLIENT_HOME, &error);
-    if (code == 0) code = common_show(client, words.at[0], &model, &error);
-    client_close(client);
-    if (code != 0) return common_fail(&error);
-    if (json) return common_print_json(model);
-    json_dumpf(model, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(model);
-    return CLI_DONE;
-}
-
 int cli_rm(int argc, char **argv) {
     struct option_words words;
     struct error error;
@@ -100,6 +80,50 @@ int cli_rm(int argc, char **argv) {
     if (code == 0) code = client_post(client, "models/rm", json_pack("{s:s}", "model", words.at[0]), NULL, &error);
     client_close(client);
     return code == 0 ? CLI_DONE : common_fail(&error);
+}
+
+/* ---- keeping house ---- */
+
+static void print_pruned(const json_t *pruned, bool dry) {
+    size_t i;
+    const json_t *item;
+    char size[CLI_SIZE_BYTES];
+    json_array_foreach(json_object_get(pruned, "removed"), i, item)
+        printf("%s %s: %s, %s\n", dry ? "would remove" : "removed", json_string_value(json_object_get(item, "path")),
+               json_string_value(json_object_get(item, "why")),
+               common_size((uint64_t)json_integer_value(json_object_get(item, "bytes")), size));
+    json_array_foreach(json_object_get(pruned, "linked"), i, item)
+        printf("%s %s: the same bytes as %s\n", dry ? "would link" : "linked",
+               json_string_value(json_object_get(item, "path")), json_string_value(json_object_get(item, "to")));
+    printf("%s %s\n", common_size((uint64_t)json_integer_value(json_object_get(pruned, "freed_bytes")), size),
+           dry ? "could be freed" : "freed");
+}
+
+int cli_prune(int argc, char **argv) {
+    struct option_words words;
+    struct error error;
+    struct client *client = NULL;
+    json_t *pruned = NULL;
+    bool json = false, dry = false, parts = false;
+    struct option_spec specs[] = {
+        {"--dry-run", OPTION_FLAG, &dry}, {"--parts", OPTION_FLAG, &parts}, {"--json", OPTION_FLAG, &json}, {0}};
+    int result = options_parse(argc, argv, specs, 0, 0, &words);
+    if (result != OPTIONS_OK) return options_status(result);
+    int code = client_open(&client, CLIENT_HOME, &error);
+    if (code == 0)
+        code = client_post(client, "models/prune", json_pack("{s:b, s:b}", "dry_run", dry, "parts", parts), &pruned,
+                           &error);
+    client_close(client);
+    if (code != 0) return common_fail(&error);
+    size_t i;
+    const json_t *wrong;
+    json_array_foreach(json_object_get(pruned, "errors"), i, wrong)
+        fprintf(stderr, "caravan: %s\n", json_string_value(wrong));
+    bool failed = json_array_size(json_object_get(pruned, "errors")) > 0;
+    if (json) return common_print_json(pruned) != CLI_DONE || failed ? CLI_FAILED : CLI_DONE;
+    print_pruned(pruned, dry);
+    json_decref(pruned);
+    return failed ? CLI_FAILED : CLI_DONE;
 }
 
 /* ---- folders ---- */

@@ -6,9 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/model_file.h"
 #include "engine/source.h"
 #include "node/model_dirs.h"
 #include "node/parcel.h"
+#include "node/show.h"
 #include "node/views.h"
 
 enum { CARDS_MAX = 8 };
@@ -91,6 +93,18 @@ int library_open(struct library *l, const char *model, bool allow_path, uint64_t
     int rc = model_dirs_find_part(l->dirs, model, allow_path, path, error);
     if (rc == 0) rc = source_fit(path, bytes_max, fitting, error);
     return rc ? rc : open_path(l, fitting, out, error);
+}
+
+int library_show(struct library *l, const char *model, bool allow_path, json_t **out, struct error *error) {
+    char path[MODEL_DIRS_PATH_BYTES], fitting[SOURCE_PATH_BYTES];
+    struct model m;
+    int rc = model_dirs_find_part(l->dirs, model, allow_path, path, error);
+    if (rc == 0) rc = source_fit(path, LIBRARY_ANY_SIZE, fitting, error);
+    if (rc == 0) rc = model_file_open(&m, fitting, error);
+    if (rc < 0) return rc;
+    *out = show_json(&m, model);
+    model_deinit(&m);
+    return 0;
 }
 
 int library_find_name(struct library *l, const char *model, struct error *error) {

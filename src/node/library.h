@@ -24,6 +24,8 @@ void library_free(struct library *l);
  * reference, the caller's. */
 int library_open(struct library *l, const char *model, bool allow_path, uint64_t bytes_max, struct card **out,
                  struct error *error);
+/* What `caravan show` tells of MODEL: show.h. Vocabulary and template are not made, so it is quick. */
+int library_show(struct library *l, const char *model, bool allow_path, json_t **out, struct error *error);
 /* Is there a model of this name here? ERR_NOT_FOUND suggests names. */
 int library_find_name(struct library *l, const char *model, struct error *error);
 /* The card of a model whose file is on this machine, found by fingerprint. `name` is what others call it: its recipe

@@ -240,6 +240,8 @@ static int find_path(struct model_dirs *dirs, const char *name, bool allow_paths
     const struct models_entry *entry;
     char plain[MODEL_DIRS_PATH_BYTES];
     if (allow_paths && strchr(name, '/') != NULL) {
+        if (!scout_knock(source_place(name, plain)))
+            return error_set(error, ERR_TIMEOUT, "%.300s does not answer", plain);
         int found = check_path(name, part, error);
         if (found == 0) memcpy(path, name, strlen(name) + 1);
         if (found != ERR_NOT_FOUND || !is_pullable(name)) return found;

@@ -2,7 +2,10 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "node/survey.h"
 #include "os/clock.h"
@@ -126,6 +129,39 @@ bool scout_wait(struct scout *s) {
         while (atomic_load(&s->steps) == steps && clock_ns() < end_ns) thread_park(&s->steps, steps, patience_ns);
         if (give_up(s, steps)) return false;
     }
+}
+
+/* ---- one path ---- */
+
+struct knock {
+    atomic_uint references, answered;
+    char path[FOLDER_PATH_BYTES];
+};
+
+static void release_knock(struct knock *k) {
+    if (atomic_fetch_sub(&k->references, 1) == 1) free(k);
+}
+
+static void knock(void *context) {
+    struct knock *k = context;
+    (void)access(k->path, F_OK);
+    atomic_store(&k->answered, 1);
+    thread_unpark_all(&k->answered);
+    release_knock(k);
+}
+
+bool scout_knock(const char *path) {
+    struct knock *k = strlen(path) < FOLDER_PATH_BYTES ? calloc(1, sizeof *k) : NULL;
+    if (k == NULL) return true;
+    atomic_init(&k->references, 2);
+    snprintf(k->path, sizeof k->path, "%s", path);
+    if (thread_start_loose("knock", knock, k) != 0) atomic_store(&k->references, 1);
+    uint64_t end_ns = clock_ns() + (uint64_t)patience_ns;
+    while (atomic_load(&k->references) > 1 && !atomic_load(&k->answered) && clock_ns() < end_ns)
+        thread_park(&k->answered, 0, patience_ns);
+    bool answered = atomic_load(&k->answered) || atomic_load(&k->references) == 1;
+    release_knock(k);
+    return answered;
 }
 
 void scout_look(struct scout *s, struct scout_view *out) {

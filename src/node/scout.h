@@ -21,6 +21,9 @@ void scout_send(struct scout *s);
  * up already. False: it hangs. */
 bool scout_wait(struct scout *s);
 
+/* Is there an answer about this path within two seconds, be it that there is nothing? */
+bool scout_knock(const char *path);
+
 struct scout_view {
     struct folder where;
     bool hangs;

@@ -3,8 +3,11 @@
 #include <string.h>
 
 #include "api/openai/openai.h"
+#include "base/hex.h"
 #include "node/daemon_private.h"
 #include "node/errand.h"
+#include "node/prune.h"
+#include "node/views.h"
 
 static void fail_errand(struct errand *e, const struct error *error) {
     e->status = errand_status(error);
@@ -17,18 +20,21 @@ static void list_models(struct errand *e) { e->answer = library_list(e->daemon->
 
 static void show_model(struct errand *e) {
     struct error error = {0};
-    struct card *c;
-    if (library_open(e->daemon->library, e->model, http_local(e->x), LIBRARY_ANY_SIZE, &c, &error) != 0) {
-        fail_errand(e, &error);
-        return;
-    }
-    const struct model_params *p = &c->model.params;
-    e->answer = json_pack("{s:s, s:s, s:I, s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i}", "name", e->model, "path",
-                          c->model.path, "size_bytes", (json_int_t)c->model.gguf.file_bytes, "format", "gguf",
-                          "architecture", p->architecture, "parameters", (json_int_t)c->model.parameters,
-                          "context_length", (int)p->context, "layers", (int)p->layers, "embedding_length", (int)p->embd,
-                          "heads", (int)p->heads, "kv_heads", (int)p->kv_heads, "vocabulary", (int)p->vocab);
-    card_release(c);
+    if (library_show(e->daemon->library, e->model, http_local(e->x), &e->answer, &error) != 0) fail_errand(e, &error);
+}
+
+/* Which machines hold its layers now. */
+static void add_loaded(struct errand *e) {
+    struct node_instance_view views[NODE_INSTANCES_MAX];
+    char hex[VIEW_FINGERPRINT_BYTES];
+    size_t count = node_instances(e->daemon->node, views, NODE_INSTANCES_MAX);
+    const char *fingerprint = json_string_value(json_object_get(e->answer, "fingerprint"));
+    json_t *loaded = json_array();
+    for (size_t i = 0; fingerprint && i < count; i++)
+        if (strcmp(view_fingerprint(views[i].plan->fingerprint, hex), fingerprint) == 0)
+            json_array_append_new(loaded, view_instance(&views[i]));
+    if (fingerprint) json_object_set(e->answer, "loaded", loaded);
+    json_decref(loaded);
 }
 
 static void remove_model(struct errand *e) {
@@ -42,7 +48,7 @@ static void remove_model(struct errand *e) {
 void shelf_list(struct daemon *d, struct http_exchange *x) { errand_go(d, x, NULL, list_models, NULL); }
 
 void shelf_show(struct daemon *d, struct http_exchange *x) {
-    errand_go(d, x, http_query(x, "model"), show_model, NULL);
+    errand_go(d, x, http_query(x, "model"), show_model, add_loaded);
 }
 
 /* Is it still on its way? Then it comes no further, and what is here of it goes. */
@@ -101,6 +107,41 @@ static void change_folders(struct daemon *d, struct http_exchange *x, void (*run
 void shelf_folders(struct daemon *d, struct http_exchange *x) { errand_go(d, x, NULL, list_folders, NULL); }
 void shelf_add_folder(struct daemon *d, struct http_exchange *x) { change_folders(d, x, add_folder); }
 void shelf_drop_folder(struct daemon *d, struct http_exchange *x) { change_folders(d, x, drop_folder); }
+
+/* ---- keeping house ---- */
+
+/* The errand's model is two letters, "d" for a dry run and "p" for parts, and the fingerprints of what is loaded. */
+static void prune(struct errand *e) {
+    uint8_t used[NODE_INSTANCES_MAX][WIRE_FINGERPRINT_BYTES];
+    struct prune how = {.home = e->daemon->home.path,
+                        .stock = e->daemon->stock,
+                        .dry = e->model[0] == 'd',
+                        .parts = e->model[1] == 'p',
+                        .used = used};
+    for (const char *at = e->model + 2; *at; at += 2 * WIRE_FINGERPRINT_BYTES)
+        hex_read(at, used[how.used_count++], WIRE_FINGERPRINT_BYTES);
+    e->answer = prune_run(&how);
+}
+
+void shelf_prune(struct daemon *d, struct http_exchange *x) {
+    struct node_instance_view views[NODE_INSTANCES_MAX];
+    struct error error = {0};
+    struct text order = {0};
+    json_t *body = web_body(x, &error);
+    size_t count = node_instances(d->node, views, NODE_INSTANCES_MAX);
+    text_add_str(&order, json_is_true(json_object_get(body, "dry_run")) ? "d" : "-");
+    text_add_str(&order, json_is_true(json_object_get(body, "parts")) ? "p" : "-");
+    for (size_t i = 0; i < count; i++) {
+        char hex[VIEW_FINGERPRINT_BYTES];
+        text_add_str(&order, view_fingerprint(views[i].plan->fingerprint, hex));
+    }
+    if (body)
+        errand_go(d, x, text_str(&order), prune, NULL);
+    else
+        web_reply(x, 400, web_error(error.code, error.text));
+    text_deinit(&order);
+    json_decref(body);
+}
 
 /* ---- OpenAI's ---- */
 

@@ -11,5 +11,6 @@ void shelf_remove(struct daemon *d, struct http_exchange *x); /* {"model"} */
 void shelf_folders(struct daemon *d, struct http_exchange *x);     /* where models are looked for */
 void shelf_add_folder(struct daemon *d, struct http_exchange *x);  /* {"path"}; from this machine only */
 void shelf_drop_folder(struct daemon *d, struct http_exchange *x); /* likewise */
+void shelf_prune(struct daemon *d, struct http_exchange *x);       /* {"dry_run", "parts"}: prune.h */
 /* OpenAI's list of what is loaded anywhere or lies here; or the one called `name` ("": all). */
 void shelf_openai(struct daemon *d, struct http_exchange *x, const char *name);

@@ -154,7 +154,7 @@ static const char *instance_state(enum wire_state state) {
     return "failed";
 }
 
-static json_t *instance_json(const struct node_instance_view *v) {
+json_t *view_instance(const struct node_instance_view *v) {
     return json_pack("{s:o, s:o, s:s, s:o, s:i, s:i, s:o, s:I, s:o, s:I, s:I}", "id", id_json(v->id), "model",
                      write_string(v->plan->model), "state", instance_state(v->state), "reason", write_string(v->reason),
                      "context", v->plan->context, "parallel", v->plan->parallel, "stages", stages_json(v->plan),
@@ -166,7 +166,7 @@ json_t *view_instances(const struct node *n) {
     struct node_instance_view instances[NODE_INSTANCES_MAX];
     size_t count = node_instances(n, instances, NODE_INSTANCES_MAX);
     json_t *list = json_array();
-    for (size_t i = 0; i < count; i++) json_array_append_new(list, instance_json(&instances[i]));
+    for (size_t i = 0; i < count; i++) json_array_append_new(list, view_instance(&instances[i]));
     return list;
 }
 

@@ -233,6 +233,7 @@ static const struct route {
     {"GET", "/caravan/v1/models", shelf_list},
     {"GET", "/caravan/v1/models/show", shelf_show},
     {"POST", "/caravan/v1/models/rm", shelf_remove},
+    {"POST", "/caravan/v1/models/prune", shelf_prune},
     {"GET", "/caravan/v1/folders", shelf_folders},
     {"POST", "/caravan/v1/folders", shelf_add_folder},
     {"POST", "/caravan/v1/folders/rm", shelf_drop_folder},

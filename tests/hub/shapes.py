@@ -94,3 +94,32 @@ def allocated(folder):
     """Bytes that the files of a folder take on the disk."""
     return sum(os.lstat(os.path.join(root, name)).st_blocks * 512
                for root, _, names in os.walk(folder) for name in names)
+
+
+def _strings(key, items):
+    return _text(key) + struct.pack("<IIQ", 9, 8, len(items)) + b"".join(map(_text, items))
+
+
+def llama_405b(path):
+    """The shape of Llama 3.1 405B, with a vocabulary as large as its own; of its 431 GB only the header is there."""
+    letters = [chr(code) for code in range(0x100, 0x200)]
+    tokens = letters + [a + b for a in letters for b in letters] + [a + b + "\u0120" for a in letters for b in letters]
+    merges = [f"{letters[i % 256]} {tokens[i % 60000]}" for i in range(280147)]
+    vocab = 128256
+    keys = [_string("general.architecture", "llama"), _u32("llama.block_count", 126),
+            _u32("llama.context_length", 131072), _u32("llama.embedding_length", 16384),
+            _u32("llama.feed_forward_length", 53248), _u32("llama.attention.head_count", 128),
+            _u32("llama.attention.head_count_kv", 8),
+            _text("llama.attention.layer_norm_rms_epsilon") + struct.pack("<If", 6, 1e-5),
+            _string("tokenizer.ggml.model", "gpt2"), _string("tokenizer.ggml.pre", "llama-bpe"),
+            _strings("tokenizer.ggml.tokens", tokens[:vocab]),
+            _text("tokenizer.ggml.token_type") + struct.pack(f"<IIQ{vocab}i", 9, 5, vocab, *[1] * vocab),
+            _strings("tokenizer.ggml.merges", merges), _u32("tokenizer.ggml.bos_token_id", 0),
+            _u32("tokenizer.ggml.eos_token_id", 1), _string("general.license", "llama3.1"),
+            _string("tokenizer.chat_template", "{% for m in messages %}{{ m.content }}{% endfor %}")]
+    tensors = [*_tensors(126, 16384, 53248, 1024, vocab), ("output.weight", Q8_0, [16384, vocab])]
+    with open(path, "wb") as out:
+        out.write(_header(tensors, keys))
+        sizes = (TYPE_BYTES[kind](dims[0] * (dims[1] if len(dims) > 1 else 1)) for _, kind, dims in tensors)
+        out.truncate(out.tell() + sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes))
+    return path

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import hanging
 import pytest
-from conftest import CARAVAN, Home, shapes
+from conftest import CARAVAN, Home, shapes, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -281,3 +281,103 @@ def test_an_index_that_is_broken_is_made_anew(home, tiny):
     for text in ("", "{", "[]", '{"version": 5, "files": 7}', '{"version": "0.1.0", "files": [1, {}, {"path": 3}]}'):
         index.write_text(text)
         assert names(home) == ["m"]
+
+
+# ---- keeping house ----
+
+def test_show_tells_what_a_model_needs_and_where_it_lies(home, hub, tmp_path):
+    model = shapes.write_gguf(tmp_path / "m-Q8_0.gguf", layers=4, width=256, kv=128)[0]
+    hub.add("org/repo", "m-Q8_0.gguf", model)
+    home.start()
+    home.cli("pull", "org/repo")
+    shown = home.json("show", "org/repo")
+    assert shown["quantization"] == "unknown" and shown["licence"] is None and shown["template"] is None
+    assert shown["layers"] == 4 and shown["context_length"] == 2048 and shown["whole"] and shown["loaded"] == []
+    (file,) = shown["files"]
+    assert file["path"] == shown["path"] and file["size_bytes"] == file["bytes_here"] == model.stat().st_size
+    (need,) = shown["needs"]
+    assert need["context"] == 2048 and need["bytes"] > 4 * 2048 * 2 * 128 * 2
+    home.cli("load", "org/repo", "--context", "64")
+    (loaded,) = home.json("show", "org/repo")["loaded"]
+    assert loaded["stages"][0]["layers"] == [0, 4]
+    text = home.cli("show", "org/repo").stdout
+    assert "layers 0 to 3 on node" in text and "2048 tokens of one session" in text
+
+
+def test_the_licence_comes_from_the_file(home, tmp_path):
+    (home.path / "models").mkdir(parents=True)
+    shapes.llama_405b(home.path / "models/big.gguf")
+    shown = home.json("show", "big")
+    assert shown["licence"] == "llama3.1" and "m.content" in shown["template"] and shown["parameters"] > 400e9
+    assert [need["context"] for need in shown["needs"]] == [2048, 8192, 32768, 131072]
+
+
+def test_prune(home, hub, tmp_path):
+    models = home.path / "models"
+    model = shapes.write_gguf(tmp_path / "m-Q8_0.gguf", layers=6, width=384, ff=1024, vocab=800)[0]
+    other = shapes.write_gguf(tmp_path / "o-Q8_0.gguf", layers=6, width=384, ff=1024, vocab=800, seed=2)[0]
+    hub.add("org/repo", "m-Q8_0.gguf", model)
+    hub.add("org/slow", "o-Q8_0.gguf", other)
+    home.start()
+    home.cli("pull", "org/repo")
+    put(models / "copy.gguf", model)
+    put(models / "unlike.gguf", other)
+    (models / "nowhere.gguf").symlink_to("nothing")
+    (models / "empty").mkdir()
+    hub.rate = 100e3
+    home.post("downloads", model="org/slow")
+    assert wait_until(lambda: any(d["bytes_done"] > 0 for d in home.downloads() if d["model"] == "org/slow"), 20)
+    busy = home.json("prune")  # what is under way stays
+    assert {Path(r["path"]).name for r in busy["removed"]} == {"nowhere.gguf", "empty"}
+    assert [Path(r["path"]).name for r in busy["linked"]] and busy["freed_bytes"] >= model.stat().st_size
+    copy, pulled = models / "copy.gguf", Path(home.json("show", "org/repo")["path"])
+    assert copy.stat().st_ino == pulled.stat().st_ino and copy.read_bytes() == model.read_bytes()
+    assert (models / "unlike.gguf").stat().st_nlink == 1
+    home.cli("pull", "org/slow", "--pause")
+    dry = home.json("prune", "--dry-run")
+    assert [r["why"] for r in dry["removed"]] == ["a pull that was left unfinished"] and dry["linked"] == []
+    folder = Path(dry["removed"][0]["path"])
+    assert folder.is_dir()
+    assert "removed" in home.cli("prune").stdout
+    assert wait_until(lambda: not folder.exists(), 20)
+    assert names(home) == ["copy", "org/repo", "unlike"]
+    assert home.json("prune") == {"removed": [], "linked": [], "freed_bytes": 0, "errors": []}
+    home.cli("rm", "org/repo")
+    assert copy.read_bytes() == model.read_bytes()
+
+
+def test_a_home_that_cannot_be_written(home, tiny, tmp_path):
+    """A read-only disk: what is there can be used, what cannot be done is told, and nothing is lost."""
+    put(home.path / "models/m.gguf", tiny)
+    home.start()
+    if not read_only(home.path / "models"):
+        pytest.skip("nobody may mount here")
+    try:
+        assert names(home) == ["m"]
+        home.cli("load", "m", "--context", "64")
+        assert "Read-only file system" in home.fails("rm", "m")
+        assert names(home) == ["m"]
+    finally:
+        subprocess.run(["umount", home.path / "models"], check=True)
+
+
+def read_only(path):
+    """Mount it over itself, read only."""
+    if subprocess.run(["mount", "--bind", path, path], capture_output=True).returncode != 0:
+        return False
+    if subprocess.run(["mount", "-o", "remount,bind,ro", path], capture_output=True).returncode == 0:
+        return True
+    subprocess.run(["umount", path], check=True)
+    return False
+
+
+def test_two_programs_on_one_home(home, tiny):
+    """A second node is refused, and the command line goes to the first."""
+    put(home.path / "models/m.gguf", tiny)
+    home.start()
+    second = subprocess.run([CARAVAN, "serve", "--port", "0"], env=home.env, capture_output=True, text=True, timeout=60)
+    assert second.returncode == 1 and "another node (pid" in second.stderr
+    lists = [subprocess.Popen([CARAVAN, "list", "--json"], env=home.env, stdout=subprocess.PIPE) for _ in range(6)]
+    for one in lists:
+        out, _ = one.communicate(timeout=60)
+        assert one.returncode == 0 and [m["name"] for m in json.loads(out)] == ["m"]
