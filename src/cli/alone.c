@@ -140,18 +140,45 @@ static int follow_lines(struct client *client, const struct top_hints *hints, bo
 
 /* ---- both ---- */
 
+/* What this machine has to give. A weight takes 4.85 bits in the usual format of four (Q4_K_M); the rest: caches. */
+static void hint_found(const json_t *nodes, bool own, char out[TOP_HINT_BYTES]) {
+    enum { BITS_PER_PARAMETER = 5 };
+    char size[CLI_SIZE_BYTES];
+    const json_t *self = NULL, *node;
+    size_t i;
+    json_array_foreach(nodes, i, node) if (json_is_true(json_object_get(node, "self"))) self = node;
+    double bytes = watch_number(self, "memory_total"), billions = bytes * 8 / BITS_PER_PARAMETER / 1e9;
+    snprintf(out, TOP_HINT_BYTES, "found   %s%.0f cores with %s, %s: models of up to %.*fB parameters in 4 bits",
+             own ? "" : "a node that runs already: ", watch_number(self, "threads"), watch_text(self, "isa"),
+             common_size((uint64_t)bytes, size), billions < 10 ? 1 : 0, billions);
+}
+
+/* A model that is here, the default one before others. */
+static void hint_run(const json_t *models, const char *url, char out[TOP_HINT_BYTES]) {
+    static const char usual[] = "smollm2:135m";
+    const char *name = json_array_size(models) > 0 ? watch_text(json_array_get(models, 0), "name") : usual;
+    const json_t *model;
+    size_t i;
+    json_array_foreach(models, i, model) if (strcmp(watch_text(model, "name"), usual) == 0) name = usual;
+    snprintf(out, TOP_HINT_BYTES, "run     caravan %s %.60s%s%s", json_array_size(models) > 0 ? "run" : "pull", name,
+             *url ? ", or the page: " : "", url);
+}
+
+/* Three lines for newcomers. */
 static int make_hints(struct client *client, const struct started *s, struct top_hints *out, struct error *error) {
-    json_t *reply = NULL;
-    int code = client_get(client, "code", &reply, error);
-    if (code != 0) return code;
-    if (s->pid)
-        snprintf(out->lines[0], sizeof out->lines[0], "page    %s", s->url);
-    else
-        snprintf(out->lines[0], sizeof out->lines[0], "a node runs on this home already; this is a view of it");
-    snprintf(out->lines[1], sizeof out->lines[1], "join    caravan join %s", watch_text(reply, "code"));
-    snprintf(out->lines[2], sizeof out->lines[2], "chat    caravan run smollm2:135m");
-    json_decref(reply);
-    return 0;
+    json_t *code = NULL, *nodes = NULL, *models = NULL;
+    int failed = client_get(client, "code", &code, error);
+    if (failed == 0) failed = client_get(client, "nodes", &nodes, error);
+    if (failed == 0) failed = client_get(client, "models", &models, error);
+    if (failed == 0) {
+        hint_found(nodes, s->pid != 0, out->lines[0]);
+        hint_run(models, s->url, out->lines[1]);
+        snprintf(out->lines[2], TOP_HINT_BYTES, "join    caravan join %s adds a machine", watch_text(code, "code"));
+    }
+    json_decref(code);
+    json_decref(nodes);
+    json_decref(models);
+    return failed;
 }
 
 static int watch(struct started *s, enum top_end *how, struct error *error) {

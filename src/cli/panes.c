@@ -245,9 +245,12 @@ static void draw_machine(int row, const struct area *a, const json_t *node, cons
     held_text(instance, watch_text(node, "id"), held);
     if (held[0]) at += screen_printf(row, at, end - at, "layers %s  ", held);
     screen_ink(SCREEN_SOFT, false, false);
-    screen_printf(row, at, end - at, "%s  %s/s  %.0f x %s", compute_text(watch_number(node, "matmul_rate"), rate),
-                  scaled(watch_number(node, "read_bandwidth"), 1000, "B", speed), watch_number(node, "threads"),
-                  watch_text(node, "isa"));
+    if (json_is_number(json_object_get(node, "matmul_rate")))
+        at += screen_printf(row, at, end - at, "%s  %s/s  ", compute_text(watch_number(node, "matmul_rate"), rate),
+                            scaled(watch_number(node, "read_bandwidth"), 1000, "B", speed));
+    else
+        at += screen_printf(row, at, end - at, "measuring  ");
+    screen_printf(row, at, end - at, "%.0f x %s", watch_number(node, "threads"), watch_text(node, "isa"));
 }
 
 static void draw_model(int row, const struct area *a, const struct watch *w, const json_t *instance) {

@@ -2,9 +2,11 @@
 #pragma once
 #include "cli/watch.h"
 
-/* "join    caravan join CARAVAN-...", "": none. */
+enum { TOP_HINT_BYTES = 256 };
+
+/* What was found, what can be run, how to add a machine: "join    caravan join CARAVAN-..."; "": none. */
 struct top_hints {
-    char lines[3][160];
+    char lines[3][TOP_HINT_BYTES];
 };
 
 struct panes {

@@ -1,4 +1,5 @@
 """The program on a terminal: the chat, and `caravan` alone."""
+import re
 import time
 
 import pytest
@@ -55,8 +56,20 @@ def test_caravan_alone_is_a_node(tmp_path):
     require_model()
     node = Node(tmp_path)
     terminal = Terminal(node.env, term="dumb")  # line by line: test_top.py has the view that is drawn
+    terminal.expect(b"found   ")
+    assert re.search(rb"^\d+ cores with \w+, [\d.]+ GiB: models of up to [\d.]+B parameters", terminal.expect(b"\n"))
+    terminal.expect(b"run     caravan run smollm2:135m, or the page: http://127.0.0.1:")
     terminal.expect(b"join    caravan join CARAVAN-")
     terminal.expect(b"nodes ")
     assert node.json("nodes")[0]["self"] is True
+    terminal.interrupt()
+    assert terminal.end() == 0
+
+
+def test_caravan_on_a_new_machine_says_how_to_get_a_model(tmp_path):
+    node = Node(tmp_path)
+    (node.home / "models/smollm2-135m.gguf").unlink()
+    terminal = Terminal(node.env, term="dumb")
+    terminal.expect(b"run     caravan pull smollm2:135m, or the page: http://127.0.0.1:")
     terminal.interrupt()
     assert terminal.end() == 0

@@ -102,7 +102,8 @@ def test_caravan_alone_ends_with_its_view(tmux, tmp_path):
     require_model()
     node = Node(tmp_path / "home")
     terminal = alone(tmux, node.home)
-    terminal.wait_for("page    http://127.0.0.1:", "join    caravan join CARAVAN-", "1 machine")
+    terminal.wait_for("found   ", " cores with ", "run     caravan run smollm2:135m, or the page: http://127.0.0.1:",
+                      "join    caravan join CARAVAN-", "1 machine")
     assert node.json("nodes")[0]["self"] is True
     terminal.keys("q")
     terminal.wait_for("ended 0")
@@ -119,7 +120,7 @@ def test_caravan_alone_can_leave_its_node(tmux, tmp_path):
     pid = int(re.search(r"`kill (\d+)`", seen).group(1))
     try:
         again = alone(tmux, node.home)
-        again.wait_for("a node runs on this home already", "1 machine")
+        again.wait_for("found   a node that runs already: ", "1 machine")
         assert "d leave" not in again.text()
         again.keys("q")
         again.wait_for("ended 0")
