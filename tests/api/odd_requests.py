@@ -3,6 +3,7 @@ should send them. A seed gives the same requests again."""
 import http.client
 import json
 import random
+import re
 
 WORDS = ["", "a", "hello", "weather", "script", "\0", "é", "\ud800", "😀" * 3, "x" * 3000, "<|im_end|>", "{{ x }}",
          "../..", "null", "-1", "1e999", "root ::= root", "user", "assistant", "auto", "json_object"]
@@ -83,6 +84,14 @@ class Maker:
             data[at:at + self.rng.randrange(4)] = piece
         return bytes(data)
 
+    def described(self, request):
+        """The statuses that the description knows of; None: it knows nothing of such a request."""
+        for method, path, operation in self.operations:
+            pattern = re.sub(r"\{\w+\}", ".*", path)
+            if method == request[0] and any(re.fullmatch(pattern, of) for of in (request[1], "/v1" + request[1])):
+                return operation["responses"]
+        return None
+
     def request(self):
         """(method, path, body or None)"""
         method, path, operation = self.rng.choice(self.operations)
@@ -117,10 +126,11 @@ def error_of(path, text):
     return value["error"]["message"]
 
 
-def check(request, answer):
-    """No 5xx but a 503 that says why; every error in its dialect's shape."""
+def check(request, answer, described):
+    """No 5xx but a 503 that says why; no status that is not described; every error in its dialect's shape."""
     status, kind, text = answer
     assert status < 500 or status == 503, (request, answer)
+    assert described is None or str(status) in described, (request, answer)
     if status >= 400 and request[0] != "HEAD":
         assert error_of(request[1], text), (request, answer)
 
@@ -132,7 +142,7 @@ def run(port, maker, count):
     for _ in range(count):
         request = maker.request()
         answer = send(connection, request)
-        check(request, answer)
+        check(request, answer, maker.described(request))
         seen[answer[0]] = seen.get(answer[0], 0) + 1
     connection.close()
     return seen
