@@ -67,6 +67,8 @@ struct api_job {
     const char *previous;  /* id of the response that this one continues; NULL: none */
     bool remember;         /* it may be continued */
     bool load_only;        /* no prompt: the model is to be there, or to go (keep_alive_s 0); nothing is generated */
+    uint32_t context_wanted; /* positions that a model gets that is loaded for this; 0: as usual */
+    bool truncates;        /* texts that do not fit are cut to embed them, as was asked for */
     uint32_t keep_alive_s; /* how long the model stays loaded when this was its last job, or API_KEEP_... */
 };
 

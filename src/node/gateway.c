@@ -215,7 +215,7 @@ static void ask_for_model(struct gateway_job *j) {
     if (j->api.load_only && j->api.keep_alive_s == 0)
         end_without_job(j);
     else
-        j->loading = stay_load(j->daemon, j->api.model, http_local(j->x));
+        j->loading = stay_load(j->daemon, j->api.model, http_local(j->x), j->api.context_wanted);
 }
 
 static void send_to_pool(struct gateway_job *j);

@@ -64,6 +64,16 @@ static int encode_prompt(struct prompt *p, const struct api_job *job, const json
     return encode_text(p, given, card->tokenizer);
 }
 
+/* Its end goes, but for a token that stands for the end of all texts. */
+static void cut(struct prompt *p, const struct tokenizer *t, uint32_t context) {
+    struct text shown = {0};
+    uint32_t last = p->ids.ids[p->ids.count - 1];
+    tokenizer_decode(t, last, false, false, &shown);
+    p->ids.count = context;
+    if (shown.len == 0) p->ids.ids[context - 1] = last;
+    text_deinit(&shown);
+}
+
 static int check_length(const struct api_job *job, const struct prompt *p, const char *model, uint32_t context,
                         struct api_error *e) {
     uint32_t least = job->task == API_GENERATE && job->tokens_max > 0;
@@ -94,6 +104,7 @@ int prompts_make(struct prompts *p, struct api_job *job, const struct card *card
         const char *param = error.code == ERR_UNSUPPORTED ? "suffix" : param_of(job);
         if (rc)
             return api_error_set(e, 400, request_error, NULL, param, "%s", error.text[0] ? error.text : error_text(rc));
+        if (job->truncates && p->list[i].ids.count > context) cut(&p->list[i], card->tokenizer, context);
         int status = check_length(job, &p->list[i], model, context, e);
         if (status) return status;
     }

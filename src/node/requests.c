@@ -298,6 +298,7 @@ static void on_opened(uv_work_t *work, int status) {
     name_model(r, name);
     fill_model(model, r->card, name);
     r->needs = least_bytes(model);
+    if (r->done && r->options.context > model->context) r->options.context = model->context;
     driver_event(d, &(struct node_event){.type = r->plan_only ? NODE_REQUEST_PLAN : NODE_REQUEST_LOAD,
                                          .request = r->id,
                                          .model = model,
@@ -394,11 +395,13 @@ void requests_plan_pull(struct daemon *d, const char *name, requests_planned *pl
     open_on_pool(r);
 }
 
-uint64_t requests_load_model(struct daemon *d, const char *model, bool local, uint32_t parallel, requests_done *done) {
+uint64_t requests_load_model(struct daemon *d, const char *model, bool local, uint32_t context, uint32_t parallel,
+                             requests_done *done) {
     struct request *r = add(d, NULL);
     r->done = done;
     r->body = json_pack("{s:s}", "model", model);
     r->local = local;
+    r->options.context = context;
     r->options.parallel = parallel;
     uint64_t id = r->id;
     open_on_pool(r);

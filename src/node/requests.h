@@ -15,10 +15,11 @@ void requests_load(struct daemon *d, struct http_exchange *x);
 void requests_measure(struct daemon *d, struct http_exchange *x); /* everything anew, then the nodes */
 void requests_unload(struct daemon *d, struct http_exchange *x); /* {"model": name or id} */
 
-/* What the node itself asks for: a load (local: the word may be a path; parallel 0: the default), a stop. Returns a
- * number; `done` is called later, once, with code 0 or why not. */
+/* What the node itself asks for: a load (local: the word may be a path; context and parallel 0: the default; no more
+ * context than the model has), a stop. Returns a number; `done` is called later, once, with code 0 or why not. */
 typedef void requests_done(struct daemon *d, uint64_t request, int code, uint64_t instance, const char *text);
-uint64_t requests_load_model(struct daemon *d, const char *model, bool local, uint32_t parallel, requests_done *done);
+uint64_t requests_load_model(struct daemon *d, const char *model, bool local, uint32_t context, uint32_t parallel,
+                             requests_done *done);
 uint64_t requests_stop_instance(struct daemon *d, uint64_t instance, requests_done *done);
 
 /* Where a model whose headers are here would be held. `planned` is called later, once; NULL: nowhere. */

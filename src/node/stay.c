@@ -23,6 +23,7 @@ struct arrival {
     uint64_t number;
     uint64_t request; /* under way in requests.c; 0: none, it waits for somebody to be idle */
     bool local;
+    uint32_t context;  /* 0: as usual */
     uint32_t parallel; /* 0: as usual; 1: as little memory as it takes */
     struct text model;
 };
@@ -177,7 +178,7 @@ static void on_loaded(struct daemon *d, uint64_t request, int code, uint64_t ins
     struct arrival *a = of_request(d, request);
     if (a == NULL) return;
     a->request = 0;
-    if (code == ERR_LIMIT && (any_guest(d) || a->parallel == 0)) {
+    if (code == ERR_LIMIT && (any_guest(d) || a->parallel == 0 || a->context > 0)) {
         look_soon(d);
         return;
     }
@@ -188,16 +189,17 @@ static void on_loaded(struct daemon *d, uint64_t request, int code, uint64_t ins
 }
 
 static void begin(struct arrival *a) {
-    a->request = requests_load_model(a->daemon, text_str(&a->model), a->local, a->parallel, on_loaded);
+    a->request = requests_load_model(a->daemon, text_str(&a->model), a->local, a->context, a->parallel,
+                                     on_loaded);
 }
 
-uint64_t stay_load(struct daemon *d, const char *model, bool local) {
+uint64_t stay_load(struct daemon *d, const char *model, bool local, uint32_t context) {
     for (struct arrival *a = d->stay->arrivals; a; a = a->next)
         if (a->local == local && strcmp(text_str(&a->model), model) == 0) return a->number;
     struct arrival *a = calloc(1, sizeof *a);
     assert(a != NULL);
     *a = (struct arrival){
-        .next = d->stay->arrivals, .daemon = d, .number = ++d->stay->last_number, .local = local};
+        .next = d->stay->arrivals, .daemon = d, .number = ++d->stay->last_number, .local = local, .context = context};
     text_add_str(&a->model, model);
     d->stay->arrivals = a;
     begin(a);
@@ -213,7 +215,8 @@ static void retry(struct daemon *d) {
 static void make_room(struct daemon *d) {
     struct arrival *a = of_request(d, 0);
     if (a == NULL || d->stay->leaving > 0 || send_one_away(d) || any_guest(d)) return;
-    a->parallel = 1;
+    if (a->parallel == 1) a->context = 0;
+    a->parallel = a->parallel == 0;
     begin(a);
 }
 

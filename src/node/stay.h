@@ -17,8 +17,9 @@ int stay_open(struct daemon *d);
 void stay_shut(struct daemon *d);
 void stay_close(struct daemon *d); /* the loop must run once more to close the timer */
 
-/* Have it loaded; gateway_loaded() is told of this number. local: the word may be a path. */
-uint64_t stay_load(struct daemon *d, const char *model, bool local);
+/* Have it loaded; gateway_loaded() is told of this number. local: the word may be a path. context: the positions that
+ * it shall have, as far as the model and the memory go; 0: as usual. */
+uint64_t stay_load(struct daemon *d, const char *model, bool local, uint32_t context);
 
 /* What slices.c tells of instances that this node coordinates: it is ready; a job of it begins (keep_alive_s as on the
  * wire); a job has ended. */

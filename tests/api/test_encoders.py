@@ -133,6 +133,17 @@ def test_a_text_that_is_too_long_is_an_error_with_both_numbers(node):
         node.client().embeddings.create(model="bert-first", input=[ids(CONTEXT + 1)])
 
 
+def test_a_text_is_cut_for_who_asks_for_it(node):
+    client = ollama.Client(host=f"http://127.0.0.1:{node.port}")
+    text = "cat " * (CONTEXT + 100)
+    with pytest.raises(ollama.ResponseError, match=f"{CONTEXT + 102} tokens"):
+        client.embed(model="bert-mean", input=text)
+    cut = client.embed(model="bert-mean", input=text, truncate=True)
+    tokens = [vocabulary().index(piece) for piece in ["[CLS]", *["\u2581cat"] * (CONTEXT - 2), "[SEP]"]]
+    assert cut.prompt_eval_count == CONTEXT
+    assert np.abs(np.array(cut.embeddings[0]) - ENCODERS["bert-mean"].embed(tokens)).max() < 1e-3
+
+
 def test_what_a_file_lacks_is_named(node, tmp_path):
     for missing in ("position_embd.weight", "blk.2.layer_output_norm.weight"):
         encoder = Encoder("bert", MEAN)

@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import openai
 import pytest
 from conftest import CARAVAN, MODEL, Node, require_model
@@ -192,6 +193,36 @@ def test_more_than_the_queue_holds_is_told_to_come_again(logged):
     assert None in answers
     assert sum(a is not None for a in answers) >= 8
     assert chat(logged).usage.completion_tokens == 8
+
+
+def test_clients_that_try_again_get_through(logged):
+    free, statuses = threading.Event(), []
+    watched = httpx.Client(event_hooks={"response": [lambda r: statuses.append(r.status_code)]})
+    patient = openai.OpenAI(base_url=f"http://127.0.0.1:{logged.port}/v1", api_key="none", max_retries=8, timeout=120,
+                            http_client=watched)
+
+    def hold(_):
+        while not free.is_set():
+            try:
+                for _ in chat(logged, tokens=1900, stream=True, extra_body=ENDLESS):
+                    if free.is_set():
+                        break
+            except openai.APIError:
+                time.sleep(0.1)
+
+    with ThreadPoolExecutor(81) as pool:
+        try:
+            holders = [pool.submit(hold, i) for i in range(80)]
+            wait_for(lambda: call(logged, "POST", "/v1/completions", body=json.dumps(
+                {"model": MODEL, "prompt": "a", "max_tokens": 1}))[0].status == 429, 30)
+            answer = pool.submit(patient.chat.completions.create, model=MODEL, messages=QUESTION, max_tokens=4)
+            wait_for(lambda: answer.done() or 429 in statuses, 60)
+        finally:
+            free.set()
+        for holder in holders:
+            holder.result(60)
+        assert answer.result(100).usage.completion_tokens == 4
+    assert statuses[-1] == 200 and set(statuses[:-1]) <= {429}
 
 
 def test_deadlines_end_requests(logged):

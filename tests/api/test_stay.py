@@ -2,6 +2,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import ollama
 import openai
 import pytest
 from conftest import MODEL, Node, require_model
@@ -102,3 +103,12 @@ def test_a_model_that_never_fits_sends_nobody_away(tmp_path):
         ask(node)
     assert caught.value.code == "insufficient_memory"
     assert node.stop() == 0
+
+
+def test_ollama_clients_say_how_much_context_they_want(hasty):
+    for wanted, found in ((1024, 1024), (10**6, 8192)):
+        until(lambda: loaded(hasty) == [], 20)
+        client = ollama.Client(host=f"http://127.0.0.1:{hasty.port}")
+        assert client.chat(MODEL, QUESTION, options={"num_ctx": wanted, "num_predict": 2}, keep_alive=60).done
+        assert [m.context_length for m in client.ps().models] == [found]
+        assert client.chat(MODEL, QUESTION, options={"num_ctx": 4096, "num_predict": 2}, keep_alive=0).done

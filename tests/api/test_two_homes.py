@@ -45,6 +45,10 @@ def test_a_ring_of_two_homes_answers_as_one(pair):
     assert loaded["state"] == "ready" and len(loaded["stages"]) == 2
     assert one.cli(*QUESTION).stdout == two.cli(*QUESTION).stdout == alone
     assert two.cli("load", MODEL, "--nodes", "1", check=False).returncode == 1
+    question = [{"role": "user", "content": "Tell me of the sea. " * 20}]
+    cached = [two.client().chat.completions.create(model=MODEL, messages=question, max_tokens=4, temperature=0)
+              .usage.prompt_tokens_details.cached_tokens for _ in range(2)]
+    assert cached[0] < 40 and cached[1] > 90
     bench = two.json("bench", MODEL, "--cluster", "--prompt", "16", "--generate", "8", "--repeat", "1")
     assert bench["hop_us"]["median"] > 0 and bench["raw_hop_us"] > 0 and len(bench["stages"]) == 2
 

@@ -51,6 +51,12 @@ static int read_keep_alive(struct api_job *job, struct api_error *e) {
     return 0;
 }
 
+/* Of a model that is loaded already it stays as it is. */
+static int read_context_length(struct api_job *job, struct api_error *e) {
+    const json_t *options = body_get(job->body, "options");
+    return json_is_object(options) ? body_count(options, "num_ctx", 0, &job->context_wanted, e) : 0;
+}
+
 /* Older clients say "name". */
 int ollama__read_model(struct api_job *job, struct api_error *e) {
     const json_t *older = body_get(job->body, "name");
@@ -58,6 +64,7 @@ int ollama__read_model(struct api_job *job, struct api_error *e) {
         json_object_set(job->body, "model", (json_t *)(uintptr_t)older);
     int status = body_model(job, e);
     if (status == 0) status = read_keep_alive(job, e);
+    if (status == 0) status = read_context_length(job, e);
     if (status == 0) job->model = ollama_model(job, job->model);
     return status;
 }
@@ -71,7 +78,7 @@ static int read_length(struct api_job *job, const json_t *options, struct api_er
     return body_count(options, "num_predict", 0, &job->tokens_max, e);
 }
 
-/* Ollama's own defaults; sizes of contexts and batches are the node's affair. */
+/* Ollama's own defaults; sizes of batches are the node's affair. */
 static int read_options(struct api_job *job, struct api_error *e) {
     const json_t *options = body_get(job->body, "options");
     job->temperature = 0.8f;

@@ -121,6 +121,7 @@ static int read_embed(struct api_job *job, const char *text, size_t len, struct 
     job->load_only = status == 0 && (input == NULL || (json_is_array(input) && json_array_size(input) == 0) ||
                                      (json_is_string(input) && json_string_length(input) == 0));
     if (status == 0 && !job->load_only) status = body_prompts(job, "input", e);
+    if (status == 0) status = body_bool(job->body, "truncate", &job->truncates, e);
     return status ? status : body_count(job->body, "dimensions", 1, &job->dimensions, e);
 }
 
