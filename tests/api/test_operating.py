@@ -183,11 +183,14 @@ def test_more_than_the_queue_holds_is_told_to_come_again(logged):
 
     def one(_):
         try:
-            answers.append(chat(logged, tokens=600, seed=1).usage.completion_tokens)
+            answers.append(chat(logged, tokens=200, seed=1).usage.completion_tokens)
         except openai.RateLimitError as refused:
             seconds = int(refused.response.headers["retry-after"])
             assert 1 <= seconds <= 60 and refused.code == "rate_limit_exceeded"
             answers.append(None)
+        except openai.InternalServerError as late:  # on a busy machine
+            assert late.code == "deadline_exceeded"
+            answers.append(0)
     with ThreadPoolExecutor(90) as pool:
         list(pool.map(one, range(90)))
     assert None in answers
