@@ -2,6 +2,7 @@
 generates under each supported one is valid by jsonschema, unless it was cut at its length; what is not supported is an
 error that says so. The model's tokens are bytes, so every text that the grammar lets pass can come."""
 import collections
+import decimal
 import json
 import subprocess
 import sys
@@ -19,6 +20,17 @@ gguf = pytest.importorskip("gguf", reason="gguf-py writes the model")
 jsonschema = pytest.importorskip("jsonschema", reason="the independent validator")
 
 GENERATIONS, AT_ONCE, TOKENS = 20, 4, 300
+
+# What the suite has too little of.
+NAMES = {"enum": ["red", "green", "blue", "black"]}
+MORE = [{"type": "array", "items": NAMES, "uniqueItems": True, "minItems": 2},
+        {"type": "array", "items": NAMES, "uniqueItems": True, "maxItems": 3},
+        {"type": "array", "items": NAMES, "contains": {"const": "blue"}, "minContains": 2, "maxItems": 6},
+        {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 9}, "maxContains": 2, "minItems": 5,
+         "contains": {"minimum": 7}},
+        {"type": "array", "prefixItems": [NAMES, {"type": "null"}], "contains": {"type": "null"}, "minContains": 2},
+        {"multipleOf": 0.01, "minimum": 0, "maximum": 99999}, {"multipleOf": 0.25}, {"multipleOf": 1.5, "minimum": 0},
+        {"type": "integer", "multipleOf": 12}, {"multipleOf": 0.001, "exclusiveMinimum": -2.5, "maximum": 7.0005}]
 
 
 def write_model(path):
@@ -103,13 +115,15 @@ def check(group, result, totals):
         totals["refused"] += 1
         return
     totals["supported"] += 1
+    schema = json.loads(json.dumps(schema), parse_float=decimal.Decimal)  # 0.01 is a hundredth
     validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
     for choice in result:
         if choice.finish_reason == "length":
             totals["cut"] += 1
             continue
         assert choice.finish_reason == "stop"
-        error = jsonschema.exceptions.best_match(validator.iter_errors(json.loads(choice.message.content)))
+        error = jsonschema.exceptions.best_match(validator.iter_errors(
+            json.loads(choice.message.content, parse_float=decimal.Decimal)))
         assert error is None, f"{where}: {json.dumps(schema)} -> {choice.message.content}: {error.message}"
         totals["valid"] += 1
 
@@ -117,6 +131,7 @@ def check(group, result, totals):
 def test_generations_are_valid(client, groups):
     totals = collections.Counter()
     groups = [group for group in groups if isinstance(group[2], dict)]
+    groups += [("more", json.dumps(schema), schema) for schema in MORE]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         results = list(pool.map(lambda group: generate(client, group[2]), groups))
     failures = []

@@ -178,6 +178,21 @@ static void schema_numbers(void **state) {
            TEXTS("-1.1", "1.5", "2"));
 }
 
+static void schema_multiples(void **state) {
+    expect(GRAMMAR_SCHEMA, "{\"multipleOf\":0.01}", TEXTS("0", "19.99", "-3.5", "7", "0.10"), TEXTS("0.001", "1e2"));
+    expect(GRAMMAR_SCHEMA, "{\"multipleOf\":0.01,\"minimum\":0.005,\"maximum\":1000}",
+           TEXTS("0.01", "19.99", "1000", "999.9", "1"), TEXTS("0", "0.001", "1000.01", "-1", "0.00"));
+    expect(GRAMMAR_SCHEMA, "{\"multipleOf\":0.25}", TEXTS("0", "0.25", "0.5", "-0.75", "3.0", "12"),
+           TEXTS("0.3", "0.26", "1.2"));
+    expect(GRAMMAR_SCHEMA, "{\"multipleOf\":1.5,\"maximum\":4,\"exclusiveMinimum\":-1.5}", TEXTS("0", "1.5", "3"),
+           TEXTS("-1.5", "1", "4.5", "4"));
+    expect(GRAMMAR_SCHEMA, "{\"type\":\"integer\",\"multipleOf\":7}", TEXTS("0", "7", "-14", "1001"),
+           TEXTS("1", "8", "7.0", "00"));
+    expect(GRAMMAR_SCHEMA, "{\"type\":\"integer\",\"multipleOf\":0.5}", TEXTS("0", "3"), TEXTS("0.5"));
+    expect(GRAMMAR_SCHEMA, "{\"type\":\"integer\",\"multipleOf\":5,\"exclusiveMinimum\":0}", TEXTS("5", "100"),
+           TEXTS("0", "-5", "3"));
+}
+
 static void schema_strings(void **state) {
     expect(GRAMMAR_SCHEMA, "{\"type\":\"string\",\"minLength\":2,\"maxLength\":3}", TEXTS("\"ab\"", "\"\\n\xc3\xa9z\""),
            TEXTS("\"a\"", "\"abcd\""));
@@ -217,6 +232,34 @@ static void schema_arrays(void **state) {
     expect(GRAMMAR_SCHEMA, "{\"prefixItems\":[{\"const\":1},{\"const\":2}],\"items\":{\"const\":3}}",
            TEXTS("[]", "[1]", "[1,2]", "[1,2,3,3]"), TEXTS("[2]", "[1,3]"));
     expect(GRAMMAR_SCHEMA, "{\"prefixItems\":[{\"const\":1}],\"minItems\":1}", TEXTS("[1]"), TEXTS("[]", "[1,2]"));
+}
+
+static void schema_counted_elements(void **state) {
+    expect(GRAMMAR_SCHEMA, "{\"items\":{\"type\":\"integer\"},\"contains\":{\"const\":5}}",
+           TEXTS("[5]", "[1,5]", "[5,5,1]", "[1, 2, 5, 3]"), TEXTS("[]", "[1,2]", "[null,5]"));
+    expect(GRAMMAR_SCHEMA, "{\"contains\":{\"type\":\"null\"},\"minContains\":2,\"maxContains\":3,\"maxItems\":4}",
+           TEXTS("[null,null]", "[1,null,2,null]", "[null,null,null,\"a\"]"),
+           TEXTS("[null]", "[null,null,null,null]", "[1,1,1,null,null]", "[]"));
+    expect(GRAMMAR_SCHEMA,
+           "{\"contains\":{\"minimum\":3},\"minContains\":0,\"maxContains\":1,\"items\":{\"type\":\"integer\"}}",
+           TEXTS("[]", "[1,2]", "[1,3]"), TEXTS("[3,4]"));
+    expect(GRAMMAR_SCHEMA, "{\"allOf\":[{\"contains\":{\"const\":1},\"items\":{\"enum\":[1,2]}},{\"minContains\":0}]}",
+           TEXTS("[1]", "[2,1]"), TEXTS("[]", "[2]"));
+    expect(GRAMMAR_SCHEMA, "{\"items\":{\"enum\":[\"a\",\"b\",\"c\"]},\"uniqueItems\":true,\"minItems\":1}",
+           TEXTS("[\"a\"]", "[\"a\",\"c\"]", "[\"a\",\"b\",\"c\"]", "[\"b\"]"), TEXTS("[]", "[\"a\",\"a\"]"));
+    expect(GRAMMAR_SCHEMA,
+           "{\"items\":{\"enum\":[1,1.0,2,\"x\"],\"type\":\"number\"},\"uniqueItems\":true,\"maxItems\":2}",
+           TEXTS("[]", "[1,2]", "[2]"), TEXTS("[1,1.0]", "[\"x\"]", "[1,2,2]"));
+    expect(GRAMMAR_SCHEMA, "{\"items\":{\"type\":\"boolean\"},\"uniqueItems\":true}", TEXTS("[false,true]", "[]"),
+           TEXTS("[true,true]"));
+}
+
+static void schema_anchors(void **state) {
+    expect(GRAMMAR_SCHEMA,
+           "{\"$ref\":\"#n\",\"$defs\":{\"x\":{\"$anchor\":\"n\",\"const\":1}}}", TEXTS("1"), TEXTS("2"));
+    expect_error(GRAMMAR_SCHEMA, "{\"$ref\":\"#n\",\"$defs\":{\"x\":{\"$id\":\"y\",\"$anchor\":\"n\",\"const\":1}}}",
+                 ERR_UNSUPPORTED, "'$ref'");
+    expect_error(GRAMMAR_SCHEMA, "{\"$ref\":\"#n\",\"enum\":[{\"$anchor\":\"n\"}]}", ERR_UNSUPPORTED, "'$ref'");
 }
 
 static void schema_choices(void **state) {
@@ -475,7 +518,10 @@ int main(void) {
         cmocka_unit_test(schema_numbers),
         cmocka_unit_test(schema_strings),
         cmocka_unit_test(schema_objects),
+        cmocka_unit_test(schema_multiples),
         cmocka_unit_test(schema_arrays),
+        cmocka_unit_test(schema_counted_elements),
+        cmocka_unit_test(schema_anchors),
         cmocka_unit_test(schema_choices),
         cmocka_unit_test(schema_opposites),
         cmocka_unit_test(schema_errors),

@@ -38,7 +38,7 @@ uint32_t schema__count(struct schema_reader *r, const json_t *schema, const char
 
 /* A keyword that restricts values and cannot be kept to; NULL: none. */
 static const char *unsupported(const json_t *schema) {
-    static const char *const always[] = {"contains", "$dynamicRef", "$recursiveRef"};
+    static const char *const always[] = {"$dynamicRef", "$recursiveRef"};
     static const char *const of_objects[] = {"dependencies", "unevaluatedItems", "unevaluatedProperties"};
     for (size_t i = 0; i < sizeof always / sizeof *always; i++)
         if (json_object_get(schema, always[i])) return always[i];
@@ -190,6 +190,7 @@ static unsigned implied_types(const json_t *schema) {
                  {"minItems", SCHEMA_ARRAY},
                  {"maxItems", SCHEMA_ARRAY},
                  {"uniqueItems", SCHEMA_ARRAY},
+                 {"contains", SCHEMA_ARRAY},
                  {"pattern", SCHEMA_STRING},
                  {"format", SCHEMA_STRING},
                  {"minLength", SCHEMA_STRING},

@@ -39,8 +39,46 @@ static const json_t *step_into(const json_t *at, const char *token) {
     return json_is_array(at) && *token && *end == '\0' ? json_array_get(at, index) : NULL;
 }
 
+enum { PART_BYTES = 64 };
+
+static bool spend_bytes(struct schema_reader *r, size_t bytes) {
+    r->work += bytes;
+    if (r->work > SCHEMA_WORK_MAX) schema__fail(r, ERR_LIMIT, "too many references");
+    return r->work <= SCHEMA_WORK_MAX;
+}
+
+/* The part that is called so. A part with an $id is a document of its own, whose names are not looked into: *foreign
+ * tells that there is one. */
+static const json_t *find_anchor(struct schema_reader *r, const json_t *at, const char *name, bool *foreign,
+                                 int depth) {
+    const char *key, *own = json_string_value(json_object_get(at, "$anchor"));
+    json_t *part;
+    size_t i;
+    const json_t *found = own && strcmp(own, name) == 0 ? at : NULL;
+    if (depth > 0 && json_is_string(json_object_get(at, "$id"))) *foreign = true;
+    if (!spend_bytes(r, PART_BYTES) || *foreign || depth == SCHEMA_DEPTH_MAX) return NULL;
+    json_object_foreach((json_t *)(uintptr_t)at, key, part) {
+        bool values = strcmp(key, "enum") == 0 || strcmp(key, "const") == 0;
+        const json_t *inside = values ? NULL : find_anchor(r, part, name, foreign, depth + 1);
+        if (inside) found = inside;
+    }
+    json_array_foreach(at, i, part) {
+        const json_t *inside = find_anchor(r, part, name, foreign, depth + 1);
+        if (inside) found = inside;
+    }
+    return *foreign ? NULL : found;
+}
+
+/* What "#name" means, where the whole schema is one document. */
+static const json_t *resolve_anchor(struct schema_reader *r, const char *reference) {
+    bool foreign = false;
+    if (reference[0] != '#' || reference[1] == '/' || reference[1] == '\0') return NULL;
+    return find_anchor(r, r->root, reference + 1, &foreign, 0);
+}
+
 const json_t *schema__resolve(struct schema_reader *r, const char *reference) {
-    const json_t *at = reference[0] == '#' ? r->root : NULL;
+    const json_t *anchor = resolve_anchor(r, reference), *at = reference[0] == '#' ? r->root : NULL;
+    if (anchor) return anchor;
     char *token = malloc(strlen(reference) + 1);
     const char *from = reference + 1;
     if (token == NULL) return expr_fail(r->b, ERR_NOMEM, "out of memory"), NULL;
@@ -53,7 +91,7 @@ const json_t *schema__resolve(struct schema_reader *r, const char *reference) {
     }
     free(token);
     if (at && *from == '\0') return at;
-    schema__fail(r, ERR_UNSUPPORTED, "'$ref': there is no \"%.100s\" in it (references begin with #/)", reference);
+    schema__fail(r, ERR_UNSUPPORTED, "'$ref': there is no \"%.100s\" in it (references begin with #)", reference);
     return NULL;
 }
 
@@ -146,9 +184,10 @@ static bool is_one_of(const char *key, const char *const *list) {
 /* The value of a keyword that both have, and differently. NULL: failed. */
 static json_t *merge_keyword(struct schema_reader *r, const json_t *a, const json_t *b, const char *key,
                              const json_t *x, const json_t *y) {
-    static const char *const larger[] = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties", NULL};
+    static const char *const larger[] = {"minimum",  "exclusiveMinimum", "minLength",
+                                         "minItems", "minProperties",    "minContains", NULL};
     static const char *const smaller[] = {"maximum",  "exclusiveMaximum", "maxLength",
-                                          "maxItems", "maxProperties",    NULL};
+                                          "maxItems", "maxProperties",    "maxContains", NULL};
     static const char *const schemas[] = {"additionalProperties", "items", "propertyNames", "unevaluatedProperties",
                                           "unevaluatedItems",     NULL};
     static const char *const harmless[] = {"title",      "description", "default",     "examples",  "$comment",
@@ -175,6 +214,29 @@ static bool arrays_fit(const json_t *a, const json_t *b) {
     return !(prefix_a && items_b) && !(prefix_b && items_a);
 }
 
+/* Beside no contains its counts say nothing; beside two of them they would be each other's. */
+static bool contains_fit(const json_t *a, const json_t *b) {
+    static const char *const keywords[] = {"contains", "minContains", "maxContains"};
+    bool same = true;
+    for (size_t i = 0; i < sizeof keywords / sizeof *keywords; i++) {
+        const json_t *x = json_object_get(a, keywords[i]), *y = json_object_get(b, keywords[i]);
+        same = same && (x == y || (x && y && json_equal(x, y)));
+    }
+    return same || !json_object_get(a, "contains") || !json_object_get(b, "contains");
+}
+
+static void drop_idle_counts(json_t *out, const json_t *from, const json_t *to) {
+    if (json_object_get(from, "contains") || !json_object_get(to, "contains")) return;
+    const char *const keywords[] = {"minContains", "maxContains"};
+    for (size_t i = 0; i < sizeof keywords / sizeof *keywords; i++) {
+        json_t *own = json_object_get(to, keywords[i]);
+        if (own)
+            json_object_set(out, keywords[i], own);
+        else
+            json_object_del(out, keywords[i]);
+    }
+}
+
 /* Merging copies members; hostile schemas would make it copy many, many times. */
 static bool spend(struct schema_reader *r, const json_t *a, const json_t *b) {
     enum { MEMBER_BYTES = 64 };
@@ -190,6 +252,7 @@ const json_t *schema__merge(struct schema_reader *r, const json_t *a, const json
     if (json_is_false(a) || json_is_true(b)) return a;
     if (json_is_false(b) || json_is_true(a)) return b;
     if (!arrays_fit(a, b)) return schema__fail(r, ERR_UNSUPPORTED, "'prefixItems' and 'items' from two schemas"), NULL;
+    if (!contains_fit(a, b)) return schema__fail(r, ERR_UNSUPPORTED, "two different 'contains' for one value"), NULL;
     json_t *out = json_copy((json_t *)(uintptr_t)a), *y;
     const char *key;
     json_object_foreach((json_t *)(uintptr_t)b, key, y) {
@@ -198,6 +261,8 @@ const json_t *schema__merge(struct schema_reader *r, const json_t *a, const json
         json_t *value = x && !json_equal(x, y) ? merge_keyword(r, a, b, key, x, y) : json_incref(y);
         if (value) json_object_set_new(out, key, value);
     }
+    drop_idle_counts(out, a, b);
+    drop_idle_counts(out, b, a);
     if (json_object_get(a, "properties") || json_object_get(b, "properties"))
         json_object_set_new(out, "properties", merge_properties(a, b));
     return schema__keep(r, out);

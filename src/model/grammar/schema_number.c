@@ -9,7 +9,7 @@
 
 #include "model/grammar/schema_private.h"
 
-enum { SIGNIFICANT = 15, INTEGER_DIGITS_MAX = 18, FRACTION_MAX = 40, MULTIPLES_MAX = 4096 };
+enum { SIGNIFICANT = 15, INTEGER_DIGITS_MAX = 18, FRACTION_MAX = 40 };
 
 static const int64_t integer_limit = 999999999999999;        /* of a side without a bound */
 static const int64_t integer_limit_max = 999999999999999999; /* of any */
@@ -76,16 +76,26 @@ static struct expr *same_length(struct expr_builder *b, int64_t low, int64_t hig
     return digits_from(&(struct span){.b = b, .low = from, .high = to, .len = strlen(from)}, 0);
 }
 
-/* Numbers from 0 on, by their length; each with what `behind` gives for so many digits. */
-static struct expr *naturals(struct expr_builder *b, int64_t low, int64_t high,
-                             struct expr *(*behind)(struct expr_builder *b, int length)) {
+static struct expr *with_point(struct expr_builder *b, struct expr *digits) {
+    return expr_join(b, 2, expr_text(b, "."), digits);
+}
+
+/* Behind a whole part of so many digits. */
+static struct expr *any_fraction(struct expr_builder *b, int length, int places) {
+    int most = length < SIGNIFICANT ? SIGNIFICANT - length : 1;
+    if (most > places) most = places;
+    return expr_optional(b, with_point(b, expr_repeat(b, expr_range(b, '0', '9'), 1, (uint32_t)most)));
+}
+
+/* Numbers from 0 on, by their length, with at most so many digits behind the point. */
+static struct expr *naturals(struct expr_builder *b, int64_t low, int64_t high, int places) {
     struct expr_list l = {0};
     int64_t begin = 0, end = 9;
     for (int length = 1; length <= INTEGER_DIGITS_MAX; length++) {
         int64_t from = low > begin ? low : begin, to = high < end ? high : end;
         if (from <= to) {
             struct expr *whole = same_length(b, from, to);
-            expr_list_add(b, &l, behind ? expr_join(b, 2, whole, behind(b, length)) : whole);
+            expr_list_add(b, &l, places > 0 ? expr_join(b, 2, whole, any_fraction(b, length, places)) : whole);
         }
         begin = end + 1;
         end = end * 10 + 9;
@@ -97,17 +107,12 @@ static struct expr *negative(struct expr_builder *b, struct expr *e) { return ex
 
 static struct expr *integers(struct expr_builder *b, int64_t low, int64_t high) {
     struct expr_list l = {0};
-    if (high >= 0) expr_list_add(b, &l, naturals(b, low > 0 ? low : 0, high, NULL));
-    if (low < 0) expr_list_add(b, &l, negative(b, naturals(b, high < -1 ? -high : 1, -low, NULL)));
+    if (high >= 0) expr_list_add(b, &l, naturals(b, low > 0 ? low : 0, high, 0));
+    if (low < 0) expr_list_add(b, &l, negative(b, naturals(b, high < -1 ? -high : 1, -low, 0)));
     return expr_choice(b, &l);
 }
 
 /* ---- bounds ---- */
-
-struct bounds {
-    bool has_low, has_high, low_open, high_open;
-    double low, high;
-};
 
 static bool read_bound(struct schema_reader *r, const json_t *schema, const char *keyword, double *out) {
     const json_t *value = json_object_get(schema, keyword);
@@ -117,8 +122,8 @@ static bool read_bound(struct schema_reader *r, const json_t *schema, const char
     return json_is_number(value);
 }
 
-static struct bounds read_bounds(struct schema_reader *r, const json_t *schema) {
-    struct bounds b = {0};
+static struct schema_bounds read_bounds(struct schema_reader *r, const json_t *schema) {
+    struct schema_bounds b = {0};
     double value;
     b.has_low = read_bound(r, schema, "minimum", &b.low);
     b.has_high = read_bound(r, schema, "maximum", &b.high);
@@ -130,7 +135,7 @@ static struct bounds read_bounds(struct schema_reader *r, const json_t *schema) 
 }
 
 /* The whole numbers within bounds. False: one of them has more digits than are written. */
-static bool integer_bounds(const struct bounds *b, int64_t *low, int64_t *high) {
+static bool integer_bounds(const struct schema_bounds *b, int64_t *low, int64_t *high) {
     double least = b->low_open ? floor(b->low) + 1 : ceil(b->low),
            most = b->high_open ? ceil(b->high) - 1 : floor(b->high);
     double limit = (double)integer_limit_max;
@@ -140,21 +145,6 @@ static bool integer_bounds(const struct bounds *b, int64_t *low, int64_t *high) 
     if (!b->has_low && *high < *low) *low = -integer_limit_max;
     if (!b->has_high && *high < *low) *high = integer_limit_max;
     return true;
-}
-
-static struct expr *multiples(struct schema_reader *r, const struct bounds *b, int64_t step) {
-    int64_t low, high;
-    struct expr_list l = {0};
-    if (!b->has_low || !b->has_high || !integer_bounds(b, &low, &high) || (high - low) / step > MULTIPLES_MAX)
-        return schema__fail(r, ERR_UNSUPPORTED,
-                            "'multipleOf' other than 1 needs bounds with at most %d multiples between", MULTIPLES_MAX);
-    int64_t first = low / step * step;
-    for (first += first < low ? step : 0; first <= high && !r->b->failed; first += step) {
-        char digits[24];
-        int len = snprintf(digits, sizeof digits, "%lld", (long long)first);
-        expr_list_add(r->b, &l, expr_bytes(r->b, digits, (size_t)len));
-    }
-    return expr_choice(r->b, &l);
 }
 
 /* ---- decimals ---- */
@@ -181,21 +171,30 @@ static bool to_decimal(double value, struct decimal *out) {
 
 static int digits_of(int64_t whole) { return snprintf(NULL, 0, "%lld", (long long)whole); }
 
-static struct expr *with_point(struct expr_builder *b, struct expr *digits) {
-    return expr_join(b, 2, expr_text(b, "."), digits);
+/* Let go of digits behind the point beyond so many. True: there were some. */
+static bool cut(struct decimal *d, int places) {
+    bool longer = strlen(d->fraction) > (size_t)places;
+    if (longer) d->fraction[places] = '\0';
+    return longer;
 }
 
-static struct expr *any_fraction(struct expr_builder *b, int length) {
-    uint32_t most = length < SIGNIFICANT ? (uint32_t)(SIGNIFICANT - length) : 1;
-    return expr_optional(b, with_point(b, expr_repeat(b, expr_range(b, '0', '9'), 1, most)));
+/* One more in the last of so many places. */
+static void add_unit(struct decimal *d, int places) {
+    int i = places;
+    while (i > 0 && d->fraction[i - 1] == '9') d->fraction[--i] = '0';
+    if (i > 0)
+        d->fraction[i - 1]++;
+    else
+        d->whole++;
 }
 
 /* The whole part of a bound, and digits behind the point that keep to it (NULL: no bound on that side). */
 static struct expr *at_bound(struct expr_builder *b, int64_t whole, const struct decimal *low,
-                             const struct decimal *high, const struct bounds *open) {
+                             const struct decimal *high, const struct schema_bounds *open, int places) {
     char from[FRACTION_MAX + SIGNIFICANT + 2], to[FRACTION_MAX + SIGNIFICANT + 2];
     int len = SIGNIFICANT - digits_of(whole), low_len = low ? (int)strlen(low->fraction) : 0;
     int high_len = high ? (int)strlen(high->fraction) : 0;
+    if (len > places) len = places;
     if (len < low_len) len = low_len;
     if (len < high_len) len = high_len;
     if (len < 1) len = 1;
@@ -218,18 +217,23 @@ static struct expr *at_bound(struct expr_builder *b, int64_t whole, const struct
 }
 
 /* Decimals that are not negative, between two of them. */
-static struct expr *decimals(struct expr_builder *b, const struct decimal *low, const struct decimal *high,
-                             const struct bounds *open) {
+static struct expr *decimals(struct expr_builder *b, struct decimal low, struct decimal high,
+                             struct schema_bounds open, int places) {
     struct expr_list l = {0};
-    if (low->whole > high->whole) return expr_never(b);
-    if (low->whole == high->whole) return at_bound(b, low->whole, low, high, open);
-    expr_list_add(b, &l, at_bound(b, low->whole, low, NULL, open));
-    expr_list_add(b, &l, naturals(b, low->whole + 1, high->whole - 1, any_fraction));
-    expr_list_add(b, &l, at_bound(b, high->whole, NULL, high, open));
+    if (cut(&low, places)) {
+        add_unit(&low, places);
+        open.low_open = false;
+    }
+    if (cut(&high, places)) open.high_open = false;
+    if (low.whole > high.whole) return expr_never(b);
+    if (low.whole == high.whole) return at_bound(b, low.whole, &low, &high, &open, places);
+    expr_list_add(b, &l, at_bound(b, low.whole, &low, NULL, &open, places));
+    expr_list_add(b, &l, naturals(b, low.whole + 1, high.whole - 1, places));
+    expr_list_add(b, &l, at_bound(b, high.whole, NULL, &high, &open, places));
     return expr_choice(b, &l);
 }
 
-static struct expr *bounded_decimals(struct schema_reader *r, struct bounds b) {
+static struct expr *bounded_decimals(struct schema_reader *r, struct schema_bounds b, int places) {
     static const double limit = 999999999999999;
     struct decimal low, high, zero = {0};
     struct expr_list l = {0};
@@ -239,30 +243,29 @@ static struct expr *bounded_decimals(struct schema_reader *r, struct bounds b) {
     if (!to_decimal(fabs(b.low), &low) || !to_decimal(fabs(b.high), &high))
         return schema__fail(r, ERR_UNSUPPORTED, "a bound beyond 1e15, or with more than %d decimals", FRACTION_MAX);
     if (b.high >= 0) {
-        struct bounds open = {.low_open = b.low >= 0 && b.low_open, .high_open = b.high_open};
-        expr_list_add(r->b, &l, decimals(r->b, b.low > 0 ? &low : &zero, &high, &open));
+        struct schema_bounds open = {.low_open = b.low >= 0 && b.low_open, .high_open = b.high_open};
+        expr_list_add(r->b, &l, decimals(r->b, b.low > 0 ? low : zero, high, open, places));
     }
     if (b.low < 0) {
-        struct bounds open = {.low_open = b.high <= 0 && b.high_open, .high_open = b.low_open};
-        expr_list_add(r->b, &l, negative(r->b, decimals(r->b, b.high < 0 ? &high : &zero, &low, &open)));
+        struct schema_bounds open = {.low_open = b.high <= 0 && b.high_open, .high_open = b.low_open};
+        expr_list_add(r->b, &l, negative(r->b, decimals(r->b, b.high < 0 ? high : zero, low, open, places)));
     }
     return expr_choice(r->b, &l);
 }
 
-struct expr *schema__number(struct schema_reader *r, const json_t *schema, bool integer) {
-    struct bounds b = read_bounds(r, schema);
-    double step = 0;
+struct expr *schema__decimals(struct schema_reader *r, const struct schema_bounds *b, int places) {
     int64_t low, high;
-    if (read_bound(r, schema, "multipleOf", &step)) {
-        if (!(step > 0)) return schema__fail(r, ERR_INVALID, "'multipleOf' must be above 0");
-        if (step != floor(step) || step > 1e15)
-            return schema__fail(r, ERR_UNSUPPORTED, "'multipleOf' must be a whole number, at most 1e15");
-        if (step != 1) return multiples(r, &b, (int64_t)step);
-        integer = true;
-    }
-    if (!b.has_low && !b.has_high) return integer ? jtext_integer(r->b, &r->shared) : jtext_number(r->b, &r->shared);
-    if (!integer) return bounded_decimals(r, b);
-    if (!integer_bounds(&b, &low, &high))
+    if (places > 0) return bounded_decimals(r, *b, places);
+    if (!b->has_low && !b->has_high) return jtext_integer(r->b, &r->shared);
+    if (!integer_bounds(b, &low, &high))
         return schema__fail(r, ERR_UNSUPPORTED, "a bound with more than %d digits", INTEGER_DIGITS_MAX);
     return low > high ? expr_never(r->b) : integers(r->b, low, high);
+}
+
+struct expr *schema__number(struct schema_reader *r, const json_t *schema, bool integer) {
+    struct schema_bounds b = read_bounds(r, schema);
+    double step = 0;
+    if (read_bound(r, schema, "multipleOf", &step)) return schema__multiples(r, &b, step, integer);
+    if (!integer && !b.has_low && !b.has_high) return jtext_number(r->b, &r->shared);
+    return schema__decimals(r, &b, integer ? 0 : FRACTION_MAX);
 }

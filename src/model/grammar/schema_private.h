@@ -1,6 +1,7 @@
 /* What the parts of the schema reader share: schema.c (types and choices), schema_merge.c (several schemas as one),
  * schema_negate.c (what is not valid),
- * schema_check.c (values and schemas compared), schema_object.c, schema_array.c, schema_number.c, schema_string.c. */
+ * schema_check.c (values and schemas compared), schema_object.c, schema_array.c, schema_number.c, schema_multiple.c,
+ * schema_string.c. */
 #pragma once
 #include "base/map.h"
 #include "model/grammar/jtext.h"
@@ -76,4 +77,12 @@ enum schema_answer schema__disjoint(struct schema_reader *r, const json_t *a, co
 struct expr *schema__object(struct schema_reader *r, const json_t *schema);
 struct expr *schema__array(struct schema_reader *r, const json_t *schema);
 struct expr *schema__number(struct schema_reader *r, const json_t *schema, bool integer);
+/* Bounds of numbers. */
+struct schema_bounds {
+    bool has_low, has_high, low_open, high_open;
+    double low, high;
+};
+/* Numbers within bounds with at most so many digits behind the point (0: whole ones); those that are multiples too. */
+struct expr *schema__decimals(struct schema_reader *r, const struct schema_bounds *b, int places);
+struct expr *schema__multiples(struct schema_reader *r, const struct schema_bounds *b, double step, bool integer);
 struct expr *schema__string(struct schema_reader *r, const json_t *schema);
