@@ -8,7 +8,7 @@ from conftest import MODEL, Node, require_model
 QUESTION = ["run", MODEL, "What is the opposite of hot?", "--temperature", "0", "--max-tokens", "16"]
 
 
-def wait_for(what, timeout=5):
+def wait_for(what, timeout=20):
     deadline = time.monotonic() + timeout
     while not what():
         assert time.monotonic() < deadline
@@ -40,7 +40,7 @@ def test_a_ring_of_two_homes_answers_as_one(pair):
     alone = one.cli(*QUESTION).stdout
     one.cli("stop", MODEL)
     assert one.cli("plan", MODEL, "--nodes", "3", check=False).returncode == 1
-    one.cli("load", MODEL, "--nodes", "2", "--context", "512")
+    one.cli("load", MODEL, "--nodes", "2", "--split", "pipeline", "--context", "512")
     loaded, = two.json("ps")
     assert loaded["state"] == "ready" and len(loaded["stages"]) == 2
     assert one.cli(*QUESTION).stdout == two.cli(*QUESTION).stdout == alone
@@ -55,7 +55,7 @@ def test_a_ring_of_two_homes_answers_as_one(pair):
 
 def test_a_member_that_is_lost_costs_only_what_it_ran(pair):
     one, two = pair
-    one.cli("load", MODEL, "--nodes", "2", "--context", "512")
+    one.cli("load", MODEL, "--nodes", "2", "--split", "pipeline", "--context", "512")
     two.process.kill()
     two.process.wait()
     wait_for(lambda: states(one) == {"one": "up", "two": "lost"})
