@@ -65,3 +65,19 @@ def test_what_cannot_be_had_is_told(pulling):
     assert len(page.locator(".coming .not").inner_text()) > 10
     page.get_by_role("button", name="Cancel").click()
     page.locator(".coming").wait_for(state="detached")
+
+
+def test_a_folder_of_this_machine_is_used(pulling, tmp_path):
+    page, _ = pulling
+    (tmp_path / "nas").mkdir()
+    (tmp_path / "nas/mine.gguf").symlink_to(api.default_model())
+    page.get_by_label("Use another folder").fill(str(tmp_path / "none"))
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_text("there is no folder").wait_for()
+    page.get_by_label("Use another folder").fill(str(tmp_path / "nas"))
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_role("heading", name="mine").wait_for()
+    page.get_by_text("1 model", exact=True).wait_for()
+    assert page.get_by_role("button", name="Delete mine").count() == 0  # read only
+    page.get_by_role("button", name=f"Look in {tmp_path / 'nas'} no more").click()
+    page.get_by_role("heading", name="mine").wait_for(state="detached")

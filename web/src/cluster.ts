@@ -222,7 +222,7 @@ export async function load(model: string, how: Placement = {}): Promise<void> {
   await request("POST", "/caravan/v1/load", { model, ...how });
 }
 
-export interface Model { name: string; path: string; size_bytes: number; format: string; architecture: string; parameters: number | null; context_length: number | null }
+export interface Model { name: string; path: string; size_bytes: number; format: string; architecture: string; parameters: number | null; context_length: number | null; read_only?: boolean }
 export const models = new Store<Model[] | null>(null);
 
 export async function refreshModels(): Promise<void> {

@@ -1,6 +1,6 @@
 // The view of models: what is here, what fits and how fast it would be, loading with a preview, unloading, deleting.
 import { useEffect, useState } from "preact/hooks";
-import { messageOf, post } from "./api";
+import { get, messageOf, post } from "./api";
 import * as cluster from "./cluster";
 import type { Download, Instance, Machine, Model, Placement, Plan } from "./cluster";
 import { bytes, count, layers, parameters, perSecond, plural, rate, roughly } from "./format";
@@ -228,9 +228,51 @@ function Shelf({ model, plan, loaded, onLoad, onDelete }: { model: Model; plan: 
       <p class="facts"><span>{bytes(model.size_bytes)}</span>{model.context_length && <span>{count(model.context_length)} tokens</span>}{!loaded && <Fit plan={plan} />}</p>
       <div class="row">
         {loaded ? <span class="tag ready">loaded</span> : <button type="button" class="strong" onClick={onLoad}>Load…</button>}
-        <IconButton icon="trash" label={`Delete ${model.name}`} onClick={onDelete} />
+        {!model.read_only && <IconButton icon="trash" label={`Delete ${model.name}`} onClick={onDelete} />}
       </div>
     </li>
+  );
+}
+
+/* ---- where models are looked for ---- */
+
+interface Folder { path: string; kind: string; models: number; error: string | null }
+
+const KINDS: Record<string, string> = {
+  own: "this node's own", given: "from CARAVAN_MODELS", ollama: "Ollama's", hub: "Hugging Face's cache", lmstudio: "LM Studio's", llamacpp: "llama.cpp's cache",
+};
+
+function Folders() {
+  const [list, setList] = useState<Folder[]>([]);
+  const [path, setPath] = useState("");
+  useEffect(() => {
+    get<Folder[]>("/caravan/v1/folders").then(setList, () => {});
+  }, []);
+  const change = async (what: "" | "/rm", where: string) => {
+    try {
+      setList(await post<Folder[]>(`/caravan/v1/folders${what}`, { path: where }));
+      await cluster.refreshModels();
+      setPath("");
+    } catch (e) {
+      say(messageOf(e), true);
+    }
+  };
+  return (
+    <>
+      <h2>Folders</h2>
+      <ul class="model-list">
+        {list.map((f) => (
+          <li key={f.path} class="model">
+            <div><h3><code>{f.path}</code></h3><p class={f.error ? "not" : "soft"}>{[KINDS[f.kind], f.error ?? plural(f.models, "model")].filter(Boolean).join(" · ")}</p></div>
+            {f.kind === "added" && <div class="row"><IconButton icon="close" label={`Look in ${f.path} no more`} onClick={() => change("/rm", f.path)} /></div>}
+          </li>
+        ))}
+      </ul>
+      <form class="pull" onSubmit={(e) => { e.preventDefault(); void change("", path.trim()); }}>
+        <label>Use another folder of this machine<input value={path} placeholder="/mnt/nas/models" autocomplete="off" spellcheck={false} onInput={(e) => setPath(e.currentTarget.value)} /></label>
+        <button disabled={!path.trim()}>Add</button>
+      </form>
+    </>
   );
 }
 
@@ -271,10 +313,11 @@ export function ModelsView() {
       {instances.length > 0 && <><h2>Loaded</h2><ul class="model-list">{instances.map((i) => <Loaded key={i.id} instance={i} />)}</ul></>}
       {coming.length > 0 && <><h2>On the way to this machine</h2><ul class="model-list">{coming.map((d) => <Coming key={d.model} download={d} />)}</ul></>}
       <h2>On this machine</h2>
-      {list?.length === 0 && <p class="soft">Nothing yet. Pull a model, put a GGUF file or a folder of safetensors into the node's <code>models</code> folder, or name its folder in <code>CARAVAN_MODELS</code>.</p>}
+      {list?.length === 0 && <p class="soft">Nothing yet. Pull a model, put a GGUF file or a folder of safetensors into the node's <code>models</code> folder, or add the folder that it lies in.</p>}
       <ul class="model-list">
         {(list ?? []).map((m) => <Shelf key={m.name} model={m} plan={plans[m.name]} loaded={instances.some((i) => isModel(i, m.name) && i.state !== "failed")} onLoad={() => setToLoad(m.name)} onDelete={() => setToDelete(m)} />)}
       </ul>
+      <Folders />
       {toLoad && <LoadDialog model={toLoad} onClose={() => setToLoad(null)} />}
       {toDelete && <DeleteDialog model={toDelete} onClose={() => setToDelete(null)} />}
     </div>
