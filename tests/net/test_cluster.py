@@ -119,7 +119,8 @@ def test_bench_shows_the_price_of_a_hop(unloaded):
         assert len(shown["stages"]) == 3 and shown["weights_bytes"] > 0
     shown = nodes[0].json("bench", MODEL, "--cluster", "--prompt", 16, "--generate", 32, "--repeat", 2)
     assert 0 < shown["raw_hop_us"] and 0 < shown["hop_us"]["median"] <= shown["hop_us"]["p99"]
-    assert all(shown["token_us"][part] > 0 for part in ("compute", "serialise", "others", "wire"))
+    assert all(shown["token_us"][part] > 0 for part in ("compute", "serialise", "others"))
+    assert shown["token_us"]["wire"] >= 0  # nothing is left for it where the asker's own core was taken away
 
 
 def test_answers_are_the_same_from_every_ring_and_every_node(unloaded):

@@ -17,7 +17,7 @@ NAME = "org/small"
 def pulling(browser, tmp_path):
     """A node with no model beside a hub that has one, and a page that shows it; the hub is slow at first."""
     require_model()
-    with hubs.Hub(rate=40e6) as hub:
+    with hubs.Hub(rate=4e6) as hub:
         hub.add(NAME, "small-Q4_1.gguf", api.default_model())
         node = Node(tmp_path, env={"CARAVAN_HUB": hub.url})
         (tmp_path / "models" / api.MODEL_FILE).unlink()
