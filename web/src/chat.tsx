@@ -67,31 +67,38 @@ function ask(chat: Chat, parent: string | null, text: string, files: Attachment[
   void answer(chat.id, question.id);
 }
 
-function Question({ chat, message, busy }: { chat: Chat; message: Message; busy: boolean }) {
-  const [text, setText] = useState<string | null>(null);
+function Rewrite({ chat, message, onClose }: { chat: Chat; message: Message; onClose: () => void }) {
+  const [text, setText] = useState(message.text);
   const area = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => area.current?.focus(), [text === null]);
+  const busy = !!running.use()[chat.id];
+  useEffect(() => area.current!.focus(), []);
   const send = () => {
-    setText(null);
-    ask(chat, message.parent, text!, message.files ?? []);
+    if (busy || !text.trim()) return;
+    onClose();
+    ask(chat, message.parent, text, message.files ?? []);
   };
+  return (
+    <form onSubmit={(e) => { e.preventDefault(); send(); }}>
+      <textarea ref={area} aria-label="Edit message" value={text} rows={Math.min(12, text.split("\n").length + 1)} onInput={(e) => setText(e.currentTarget.value)}
+        onKeyDown={(e) => {
+          if (e.key === "Escape") onClose();
+          if (e.key === "Enter" && !e.shiftKey && !e.isComposing) { e.preventDefault(); send(); }
+        }} />
+      <div class="row end"><button type="button" onClick={onClose}>Cancel</button><button class="strong" disabled={!text.trim() || busy}>Ask again</button></div>
+    </form>
+  );
+}
+
+function Question({ chat, message }: { chat: Chat; message: Message }) {
+  const [edited, setEdited] = useState(false);
   return (
     <article class="message user" aria-label="You">
       {message.files && <Files files={message.files} />}
-      {text === null ? <div class="said-by-user">{message.text}</div> : (
-        <form onSubmit={(e) => { e.preventDefault(); send(); }}>
-          <textarea ref={area} aria-label="Edit message" value={text} rows={Math.min(12, text.split("\n").length + 1)} onInput={(e) => setText(e.currentTarget.value)}
-            onKeyDown={(e) => {
-              if (e.key === "Escape") setText(null);
-              if (e.key === "Enter" && !e.shiftKey && !e.isComposing) { e.preventDefault(); send(); }
-            }} />
-          <div class="row end"><button type="button" onClick={() => setText(null)}>Cancel</button><button class="strong" disabled={!text.trim() || busy}>Ask again</button></div>
-        </form>
-      )}
+      {edited ? <Rewrite chat={chat} message={message} onClose={() => setEdited(false)} /> : <div class="said-by-user">{message.text}</div>}
       <footer>
         <Branches chat={chat} message={message} />
         <IconButton icon="copy" label="Copy message" onClick={() => copy(message.text)} />
-        <IconButton icon="edit" label="Edit message" disabled={busy} onClick={() => setText(message.text)} />
+        <IconButton icon="edit" label="Edit message" onClick={() => setEdited(true)} />
       </footer>
     </article>
   );
@@ -123,19 +130,20 @@ function Reply({ chat, message, stage }: { chat: Chat; message: Message; stage?:
   );
 }
 
-/** Drawn again only when something about this message has changed; `branches` stands for its versions. */
-const Bubble = memo(function Bubble({ chatId, message, stage, busy }: {
-  chatId: string; message: Message; branches: string; stage?: keyof typeof WAITING; busy: boolean; model: string | null;
+/** Drawn again only when something about this message has changed: no property may change for all of them at once while an
+ * answer comes. */
+const Bubble = memo(function Bubble({ chatId, message, stage }: {
+  chatId: string; message: Message; versions: string; stage?: keyof typeof WAITING; model: string | null;
 }) {
   const chat = chats.find(chatId)!;
-  return message.role === "user" ? <Question chat={chat} message={message} busy={busy} /> : <Reply chat={chat} message={message} stage={stage} />;
+  return message.role === "user" ? <Question chat={chat} message={message} /> : <Reply chat={chat} message={message} stage={stage} />;
 });
 
 function Messages({ chat }: { chat: Chat }) {
   const now = running.use()[chat.id];
   const box = useRef<HTMLDivElement>(null);
   const follows = useRef(true);
-  const line = chats.path(chat);
+  const line = chats.path(chat), versions = chats.versions(chat);
   useLayoutEffect(() => {
     if (follows.current) box.current!.scrollTop = box.current!.scrollHeight;
   });
@@ -150,8 +158,8 @@ function Messages({ chat }: { chat: Chat }) {
     <div class="messages" ref={box} onScroll={onScroll} tabIndex={0} role="log" aria-live="off" aria-label="Messages">
       <div class="column">
         {line.map((m) => (
-          <Bubble key={m.id} chatId={chat.id} message={m} busy={!!now} model={chat.model} stage={now?.message === m.id ? now.stage : undefined}
-            branches={chats.siblings(chat, m).map((s) => s.id).join()} />
+          <Bubble key={m.id} chatId={chat.id} message={m} model={chat.model} stage={now?.message === m.id ? now.stage : undefined}
+            versions={versions(m)} />
         ))}
       </div>
     </div>

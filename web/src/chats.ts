@@ -129,6 +129,15 @@ export function path(chat: Chat, to: string | null = chat.leaf): Message[] {
 export const siblings = (chat: Chat, m: Message): Message[] =>
   Object.values(chat.messages).filter((o) => o.parent === m.parent && o.role === m.role).sort((a, b) => a.at - b.at);
 
+const place = (m: Message): string => `${m.parent} ${m.role}`;
+
+/** Tells for each message which ones stand in its place, as one text: a look at all of them, not one for each. */
+export function versions(chat: Chat): (m: Message) => string {
+  const ids = new Map<string, string>();
+  for (const m of Object.values(chat.messages)) ids.set(place(m), `${ids.get(place(m)) ?? ""} ${m.id}`);
+  return (m) => ids.get(place(m)) ?? "";
+}
+
 /** Show the branch that a message is on: its latest end. */
 export function show(chatId: string, messageId: string): void {
   change(chatId, (chat) => {
