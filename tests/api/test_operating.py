@@ -44,6 +44,10 @@ def wait_for(condition, seconds=10):
         time.sleep(0.02)
 
 
+def is_idle(node):
+    return re.search(r"^caravan:num_requests_running{.*} 0$", call(node, "GET", "/metrics")[1], re.M)
+
+
 @pytest.fixture(scope="module")
 def logged(tmp_path_factory):
     """A node with all that is to be configured, the default model loaded."""
@@ -207,9 +211,10 @@ def test_clients_that_try_again_get_through(logged):
     def hold(_):
         while not free.is_set():
             try:
-                for _ in chat(logged, tokens=1900, stream=True, extra_body=ENDLESS):
-                    if free.is_set():
-                        break
+                with chat(logged, tokens=1900, stream=True, extra_body=ENDLESS) as stream:
+                    for _ in stream:
+                        if free.is_set():
+                            break
             except openai.APIError:
                 time.sleep(0.1)
 
@@ -226,6 +231,7 @@ def test_clients_that_try_again_get_through(logged):
             holder.result(60)
         assert answer.result(100).usage.completion_tokens == 4
     assert statuses[-1] == 200 and set(statuses[:-1]) <= {429}
+    wait_for(lambda: is_idle(logged), 30)
 
 
 def test_deadlines_end_requests(logged):
@@ -241,7 +247,7 @@ def test_deadlines_end_requests(logged):
                       extra_body=ENDLESS):
             pieces += 1
     assert pieces > 0 and "0.3 s" in str(caught.value)
-    wait_for(lambda: re.search(r"^caravan:num_requests_running{.*} 0$", call(logged, "GET", "/metrics")[1], re.M))
+    wait_for(lambda: is_idle(logged))
 
 
 # ---- metrics ----
