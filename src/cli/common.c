@@ -139,10 +139,10 @@ int common_node_options(struct daemon_options *out, char home[CLI_PATH_BYTES], s
     return code == 0 ? common_isa(&out->isa, error) : code;
 }
 
-int common_show(struct client *client, const char *name, json_t **out, struct error *error) {
+int common_show(struct client *client, const char *name, bool cluster, json_t **out, struct error *error) {
     char path[CLI_PATH_BYTES], *escaped = client_escape(common_model_name(name, path));
     struct text query = {0};
-    if (escaped != NULL) text_printf(&query, "models/show?model=%s", escaped);
+    if (escaped != NULL) text_printf(&query, "models/show?model=%s%s", escaped, cluster ? "&cluster=1" : "");
     int code = escaped == NULL || query.failed ? error_set(error, ERR_NOMEM, "out of memory")
                                                : client_get(client, text_str(&query), out, error);
     text_deinit(&query);

@@ -34,9 +34,9 @@ const char *common_size(uint64_t bytes, char out[CLI_SIZE_BYTES]);
  * name as it is. Returns name or out. */
 const char *common_model_name(const char *name, char out[CLI_PATH_BYTES]);
 
-/* What the node says of a model. *out is the caller's. */
+/* What the node says of a model; cluster: and the others. *out is the caller's. */
 struct client;
-int common_show(struct client *client, const char *name, json_t **out, struct error *error);
+int common_show(struct client *client, const char *name, bool cluster, json_t **out, struct error *error);
 
 /* The recipe of that name. CLI_USAGE after telling which there are. */
 int common_recipe(const char *name, const struct recipe **out);

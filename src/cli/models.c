@@ -1,6 +1,7 @@
 /* caravan list | rm | prune | models ...: the models on this machine, and where they are looked for. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/cli.h"
 #include "cli/client.h"
@@ -70,16 +71,42 @@ int cli_list(int argc, char **argv) {
     return CLI_DONE;
 }
 
+/* What became of it on the other nodes. CLI_FAILED when it is still on one. */
+static int print_nodes(const json_t *nodes) {
+    size_t i;
+    const json_t *node;
+    int status = CLI_DONE;
+    json_array_foreach(nodes, i, node) {
+        const char *id = json_string_value(json_object_get(node, "node"));
+        const char *state = json_string_value(json_object_get(node, "state"));
+        const char *error = json_string_value(json_object_get(node, "error"));
+        if (error == NULL && strcmp(state, "silent") == 0) error = "it has not answered";
+        if (error) status = CLI_FAILED;
+        if (error) fprintf(stderr, "caravan: node %s: %s\n", id, error);
+    }
+    return status;
+}
+
 int cli_rm(int argc, char **argv) {
     struct option_words words;
     struct error error;
     struct client *client = NULL;
-    int result = options_parse(argc, argv, (struct option_spec[]){{0}}, 1, 1, &words);
+    json_t *reply = NULL;
+    bool cluster = false;
+    struct option_spec specs[] = {{"--cluster", OPTION_FLAG, &cluster}, {0}};
+    int result = options_parse(argc, argv, specs, 1, 1, &words);
     if (result != OPTIONS_OK) return options_status(result);
-    int code = client_open(&client, CLIENT_HOME, &error);
-    if (code == 0) code = client_post(client, "models/rm", json_pack("{s:s}", "model", words.at[0]), NULL, &error);
+    json_t *body = json_pack("{s:s, s:b}", "model", words.at[0], "cluster", cluster);
+    int code = client_open(&client, cluster ? CLIENT_CLUSTER : CLIENT_HOME, &error);
+    if (code == 0)
+        code = client_post(client, "models/rm", body, &reply, &error);
+    else
+        json_decref(body);
     client_close(client);
-    return code == 0 ? CLI_DONE : common_fail(&error);
+    if (code != 0) return common_fail(&error);
+    int status = print_nodes(json_object_get(reply, "nodes"));
+    json_decref(reply);
+    return status;
 }
 
 /* ---- keeping house ---- */

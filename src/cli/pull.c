@@ -78,7 +78,7 @@ int cli_pull(int argc, char **argv) {
         code = client_post(client, verb, json_pack("{s:s}", "model", model), NULL, &error);
     else if (code == 0)
         code = pull(client, model, &error);
-    if (code == 0 && json && !pause && !cancel) code = common_show(client, model, &shown, &error);
+    if (code == 0 && json && !pause && !cancel) code = common_show(client, model, false, &shown, &error);
     client_close(client);
     if (code != 0) return common_fail(&error);
     return shown ? common_print_json(shown) : CLI_DONE;

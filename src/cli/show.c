@@ -72,23 +72,33 @@ static void print_loaded(const json_t *model) {
                        words(member, "node"));
 }
 
+static void print_elsewhere(const json_t *model) {
+    size_t i;
+    const json_t *node;
+    char here[CLI_SIZE_BYTES], bytes[CLI_SIZE_BYTES];
+    json_array_foreach(json_object_get(model, "elsewhere"), i, node)
+        printf("%-13s on node %s: %s, %s of %s\n", i ? "" : "elsewhere", words(node, "node"), words(node, "state"),
+               size(node, "bytes_here", here), size(node, "size_bytes", bytes));
+}
+
 int cli_show(int argc, char **argv) {
     struct option_words given;
     struct error error;
     struct client *client = NULL;
     json_t *model = NULL;
-    bool json = false;
-    struct option_spec specs[] = {{"--json", OPTION_FLAG, &json}, {0}};
+    bool json = false, cluster = false;
+    struct option_spec specs[] = {{"--json", OPTION_FLAG, &json}, {"--cluster", OPTION_FLAG, &cluster}, {0}};
     int result = options_parse(argc, argv, specs, 1, 1, &given);
     if (result != OPTIONS_OK) return options_status(result);
-    int code = client_open(&client, CLIENT_HOME, &error);
-    if (code == 0) code = common_show(client, given.at[0], &model, &error);
+    int code = client_open(&client, cluster ? CLIENT_CLUSTER : CLIENT_HOME, &error);
+    if (code == 0) code = common_show(client, given.at[0], cluster, &model, &error);
     client_close(client);
     if (code != 0) return common_fail(&error);
     if (json) return common_print_json(model);
     print_header(model);
     print_needs(model);
     print_files(model);
+    print_elsewhere(model);
     print_loaded(model);
     json_decref(model);
     return CLI_DONE;

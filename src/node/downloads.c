@@ -60,6 +60,18 @@ static int locate(void *context, const uint8_t *fingerprint, const char *name, c
     return there ? 0 : ERR_NOT_FOUND;
 }
 
+/* The stock's thread. */
+static void tell_share(void *context, struct stock_share *share) {
+    struct daemon *d = context;
+    struct stock_view view;
+    if (share->remove && stock_find_held(d->stock, share->fingerprint, &view) && view.state < STOCK_DONE) {
+        error_set(&share->error, ERR_BUSY, "it is on its way there");
+        return;
+    }
+    library_share(d->library, share->fingerprint, share->name, share->remove, &share->bytes_here, &share->bytes_total,
+                  &share->error);
+}
+
 void downloads_peers(struct daemon *d) {
     struct node_peer_view peers[NODE_PEERS_MAX + 1];
     uint64_t nodes[STOCK_PEERS_MAX];
@@ -158,6 +170,7 @@ int downloads_open(struct daemon *d, struct error *error) {
                                     .changed = on_changed,
                                     .dial = dial_stock,
                                     .locate = locate,
+                                    .share = tell_share,
                                     .context = d};
     return stock_new(&d->stock, &options, error);
 }

@@ -210,3 +210,39 @@ bool library_is_partial(const struct card *card) {
 int library_remove(struct library *l, const char *model, struct error *error) {
     return model_dirs_remove(l->dirs, model, error);
 }
+
+bool library_fingerprint(struct library *l, const char *model, uint8_t out[MODEL_FINGERPRINT_BYTES]) {
+    char path[MODEL_DIRS_PATH_BYTES];
+    struct index_entry known;
+    if (model_dirs_find_part(l->dirs, model, false, path, NULL) != 0) return false;
+    if (index_know(l->index, path, &known) != 0) return false;
+    memcpy(out, known.fingerprint, MODEL_FINGERPRINT_BYTES);
+    return true;
+}
+
+/* One entry for each name. */
+static bool is_share(struct library *l, const struct models_entry *e, const uint8_t *fingerprint) {
+    struct index_entry known;
+    return !e->away && index_recall(l->index, e->path, &known) == 0 &&
+           memcmp(known.fingerprint, fingerprint, MODEL_FINGERPRINT_BYTES) == 0;
+}
+
+void library_share(struct library *l, const uint8_t fingerprint[MODEL_FINGERPRINT_BYTES], const char *name, bool remove,
+                   uint64_t *here, uint64_t *total, struct error *error) {
+    static const uint8_t none[MODEL_FINGERPRINT_BYTES];
+    uint8_t found[MODEL_FINGERPRINT_BYTES];
+    struct models m = {0};
+    *here = *total = 0;
+    memcpy(found, fingerprint, sizeof found);
+    if (memcmp(found, none, sizeof none) == 0 && !library_fingerprint(l, name, found)) return;
+    model_dirs_scan(l->dirs, &m);
+    for (size_t i = 0; i < m.count; i++) {
+        const struct models_entry *e = &m.entries[i];
+        if (!is_share(l, e, found)) continue;
+        if (*total == 0) show_bytes(e->path, here, total);
+        if (remove && !e->read_only) (void)model_dirs_remove(l->dirs, e->name, error);
+        if (remove && e->read_only && error->code == 0)
+            error_set(error, ERR_DENIED, "%.200s lies in a read-only folder: %.250s", e->name, e->path);
+    }
+    models_deinit(&m);
+}

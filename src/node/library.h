@@ -49,5 +49,11 @@ int library_add_folder(struct library *l, const char *path, struct error *error)
 int library_drop_folder(struct library *l, const char *path, struct error *error);
 /* One more name for a model that is here. ERR_NOT_FOUND, ERR_INVALID: no name for a model, ERR_EXISTS. */
 int library_alias(struct library *l, const char *model, const char *alias, struct error *error);
+/* How much of a model lies on this node, found by fingerprint (all zeroes: by name); remove: what lies in its own
+ * folder is deleted, under all its names. *total is 0 when there is nothing. */
+void library_share(struct library *l, const uint8_t fingerprint[MODEL_FINGERPRINT_BYTES], const char *name, bool remove,
+                   uint64_t *here, uint64_t *total, struct error *error);
+/* The fingerprint of the file that MODEL means; false: it is not known here. */
+bool library_fingerprint(struct library *l, const char *model, uint8_t out[MODEL_FINGERPRINT_BYTES]);
 /* Delete the file of a model in the node's own folder. ERR_DENIED for a read-only folder. */
 int library_remove(struct library *l, const char *model, struct error *error);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "node/census.h"
 #include "node/mates.h"
 #include "node/hold.h"
 #include "os/clock.h"
@@ -280,6 +281,8 @@ static void take_message(struct stock *s, struct mate *from, const struct wire_s
     case WIRE_STORE_MODEL_GET: give_model(s, from, m); break;
     case WIRE_STORE_MAP_GET: give_map(s, from, m); break;
     case WIRE_STORE_CHUNK_GET: take_favour(s, from, m); break;
+    case WIRE_STORE_SHARE_GET: census_answer(s, from, m); break;
+    case WIRE_STORE_SHARE: census_take(s, from, m); break;
     case WIRE_STORE_HOLD: take_hold(s, from, m); break;
     case WIRE_STORE_MODEL:
     case WIRE_STORE_MAP:

@@ -1,8 +1,11 @@
 #include "node/shelf.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/openai/openai.h"
+#include "api/write.h"
 #include "base/hex.h"
 #include "node/daemon_private.h"
 #include "node/errand.h"
@@ -18,9 +21,37 @@ static void fail_errand(struct errand *e, const struct error *error) {
 
 static void list_models(struct errand *e) { e->answer = library_list(e->daemon->library); }
 
+/* The other nodes: [{"node", "state", "bytes_here", "size_bytes", "error"}]; "silent" ones have not answered. */
+static json_t *census(struct daemon *d, const char *model, bool remove) {
+    struct stock_share about = {.remove = remove}, *shares = calloc(STOCK_PEERS_MAX, sizeof *shares);
+    snprintf(about.name, sizeof about.name, "%s", model);
+    (void)library_fingerprint(d->library, model, about.fingerprint);
+    size_t count = shares ? stock_census(d->stock, &about, shares) : 0;
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) {
+        const struct stock_share *s = &shares[i];
+        char id[VIEW_ID_BYTES];
+        const char *state = !s->told               ? "silent"
+                            : s->error.code        ? "failed"
+                            : s->bytes_total == 0  ? "absent"
+                            : remove               ? "removed"
+                            : s->bytes_here < s->bytes_total ? "part"
+                                                             : "whole";
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I, s:o}", "node", view_id(s->node, id), "state", state,
+                                              "bytes_here", (json_int_t)s->bytes_here, "size_bytes",
+                                              (json_int_t)s->bytes_total, "error",
+                                              s->error.code ? write_string(s->error.text) : json_null()));
+    }
+    free(shares);
+    return list;
+}
+
 static void show_model(struct errand *e) {
     struct error error = {0};
-    if (library_show(e->daemon->library, e->model, http_local(e->x), &e->answer, &error) != 0) fail_errand(e, &error);
+    if (library_show(e->daemon->library, e->model, http_local(e->x), &e->answer, &error) != 0)
+        fail_errand(e, &error);
+    else if (http_query(e->x, "cluster"))
+        json_object_set_new(e->answer, "elsewhere", census(e->daemon, e->model, false));
 }
 
 /* Which machines hold its layers now. */
@@ -45,6 +76,21 @@ static void remove_model(struct errand *e) {
         e->answer = json_object();
 }
 
+/* On every node that has it; this one may have nothing. */
+static void remove_everywhere(struct errand *e) {
+    struct error error = {0};
+    json_t *nodes = census(e->daemon, e->model, true);
+    size_t i, removed = 0;
+    const json_t *node;
+    json_array_foreach(nodes, i, node)
+        removed += strcmp(json_string_value(json_object_get(node, "state")), "removed") == 0;
+    int rc = library_remove(e->daemon->library, e->model, &error);
+    e->answer = json_pack("{s:o}", "nodes", nodes);
+    if (rc == 0 || (rc == ERR_NOT_FOUND && removed > 0)) return;
+    json_decref(e->answer);
+    fail_errand(e, &error);
+}
+
 void shelf_list(struct daemon *d, struct http_exchange *x) { errand_go(d, x, NULL, list_models, NULL); }
 
 void shelf_show(struct daemon *d, struct http_exchange *x) {
@@ -61,10 +107,12 @@ static bool cancel_pull(struct daemon *d, const char *model) {
 void shelf_remove(struct daemon *d, struct http_exchange *x) {
     struct error error = {0};
     json_t *body = web_body(x, &error);
-    if (cancel_pull(d, json_string_value(json_object_get(body, "model"))))
+    bool here = !json_is_true(json_object_get(body, "cluster"));
+    if (here && cancel_pull(d, json_string_value(json_object_get(body, "model"))))
         web_reply(x, 200, json_object());
     else if (body)
-        errand_go(d, x, json_string_value(json_object_get(body, "model")), remove_model, NULL);
+        errand_go(d, x, json_string_value(json_object_get(body, "model")),
+                  json_is_true(json_object_get(body, "cluster")) ? remove_everywhere : remove_model, NULL);
     else
         web_reply(x, 400, web_error(error.code, error.text));
     json_decref(body);

@@ -7,7 +7,7 @@ struct daemon;
 /* Each takes the exchange and answers it. */
 void shelf_list(struct daemon *d, struct http_exchange *x);   /* `caravan list` */
 void shelf_show(struct daemon *d, struct http_exchange *x);   /* ?model=NAME */
-void shelf_remove(struct daemon *d, struct http_exchange *x); /* {"model"} */
+void shelf_remove(struct daemon *d, struct http_exchange *x); /* {"model", "cluster": on every node} */
 void shelf_folders(struct daemon *d, struct http_exchange *x);     /* where models are looked for */
 void shelf_add_folder(struct daemon *d, struct http_exchange *x);  /* {"path"}; from this machine only */
 void shelf_drop_folder(struct daemon *d, struct http_exchange *x); /* likewise */

@@ -87,6 +87,20 @@ static json_t *files_json(const char *place, bool *whole) {
     return files;
 }
 
+void show_bytes(const char *path, uint64_t *here, uint64_t *total) {
+    char place[SOURCE_PATH_BYTES];
+    bool whole;
+    size_t i;
+    const json_t *file;
+    json_t *files = files_json(source_place(path, place), &whole);
+    *here = *total = 0;
+    json_array_foreach(files, i, file) {
+        *here += (uint64_t)json_integer_value(json_object_get(file, "bytes_here"));
+        *total += (uint64_t)json_integer_value(json_object_get(file, "size_bytes"));
+    }
+    json_decref(files);
+}
+
 json_t *show_json(const struct model *m, const char *name) {
     const struct model_params *p = &m->params;
     uint8_t fingerprint[MODEL_FINGERPRINT_BYTES];

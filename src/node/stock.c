@@ -8,13 +8,14 @@
 
 #include "engine/source.h"
 #include "net/fetch/fetch.h"
+#include "node/census.h"
 #include "node/hold.h"
 #include "node/mates.h"
 #include "node/pull.h"
 #include "os/clock.h"
 #include "os/thread.h"
 
-enum { TURN_MS_MAX = 250, TELL_US = 200000 };
+enum { TURN_MS_MAX = 250, TELL_US = 200000, CENSUS_US = 20000 };
 
 /* ---- orders: any thread -> the stock's ---- */
 
@@ -190,6 +191,7 @@ static int wait_ms(struct stock *s, uint64_t now_us) {
         uint64_t due = pull_deadline(p);
         if (due < deadline) deadline = due;
     }
+    if (census_waits(s) && deadline > now_us + CENSUS_US) deadline = now_us + CENSUS_US;
     if (deadline <= now_us) return 0;
     uint64_t ms = (deadline - now_us) / 1000 + 1;
     return ms < TURN_MS_MAX || s->pulls == NULL ? (int)(ms < 60000 ? ms : 60000) : TURN_MS_MAX;
@@ -203,12 +205,14 @@ static void run(void *context) {
         fetcher_turn(s->fetcher, waits, count, wait_ms(s, clock_us()));
         uint64_t now_us = clock_us();
         mates_turn(s, now_us);
+        census_turn(s, now_us);
         obey_all(s, now_us);
         take_hashes(s);
         for (struct pull *p = s->pulls; p; p = p->next) pull_turn(p, now_us);
         if (s->urgent || now_us >= s->tell_us) tell(s, now_us);
         sweep(s);
     }
+    census_turn(s, UINT64_MAX);
     for (struct pull *p = s->pulls; p; p = p->next) pull_halt(p, false);
     hasher_free(s->hasher);
     s->hasher = NULL;

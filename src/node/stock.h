@@ -28,6 +28,17 @@ enum stock_state {
     STOCK_FAILED
 };
 
+/* What a node has of a model on its disk. */
+struct stock_share {
+    uint64_t node;
+    uint8_t fingerprint[WIRE_FINGERPRINT_BYTES]; /* all zeroes: by name */
+    char name[ORIGIN_NAME_BYTES];
+    bool remove;                      /* and it is to be deleted */
+    bool told;                        /* what follows is known */
+    uint64_t bytes_here, bytes_total; /* total 0: nothing; of what was deleted, what was here */
+    struct error error;               /* why it could not be deleted */
+};
+
 struct stock_options {
     const char *home;  /* of the node; its models/ is written to */
     const char *hub;   /* address of the hub, without a slash at the end */
@@ -41,7 +52,8 @@ struct stock_options {
     void (*dial)(void *context, uint64_t node);
     /* The path of a model that lies on this node but was not pulled; `name` is what others call it. Any thread. */
     int (*locate)(void *context, const uint8_t *fingerprint, const char *name, char path[STOCK_PATH_BYTES]);
-    /* Another node asks this one to hold its part of a plan. Any thread. */
+    /* What this node has of a model, as `share` names it; or that it is deleted. Fills the rest. The stock's thread. */
+    void (*share)(void *context, struct stock_share *share);
     void *context;
 };
 
@@ -81,6 +93,10 @@ bool stock_find_held(struct stock *s, const uint8_t *fingerprint, struct stock_v
 /* Stop and keep what is here / and delete it. ERR_NOT_FOUND: nothing of that name is under way. */
 int stock_pause(struct stock *s, const char *name, struct error *error);
 int stock_cancel(struct stock *s, const char *name, struct error *error);
+
+/* Ask all other nodes what they have of a model, or to delete it, and wait for the answers, five seconds at most.
+ * Writes one share for each (STOCK_PEERS_MAX at most) and returns how many. Not on the stock's thread. */
+size_t stock_census(struct stock *s, const struct stock_share *about, struct stock_share *out);
 
 /* Nobody will say what to hold of it: its headers stay, and it waits no more. */
 int stock_pause_planning(struct stock *s, const char *name);

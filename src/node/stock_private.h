@@ -9,6 +9,7 @@
 #include "os/thread.h"
 
 struct arrival;
+struct census;
 struct order;
 struct pull;
 struct depot;
@@ -30,7 +31,8 @@ struct stock {
     struct arrival *arrivals; /* links that came; under the mutex */
     struct mate *mates;
     uint16_t mate_number;
-    uint64_t pull_number;
+    uint64_t pull_number, census_number;
+    struct census *censuses; /* under the mutex */
     uint64_t dialled_us;  /* when peers were dialled last */
     struct depot *depots; /* models that are here whole, open to be given away */
     uint64_t tell_us;     /* when to look at what changed */

@@ -64,6 +64,11 @@ static void walk(struct codec *c, struct wire_store *m) {
         walk_place(c, m);
         codec_choice(c, &m->state, WIRE_STORE_HERE);
         break;
+    case WIRE_STORE_SHARE_GET:
+        walk_model(c, m);
+        codec_choice(c, &m->state, 1);
+        break;
+    case WIRE_STORE_SHARE: walk_progress(c, m); break;
     default: c->failed = true; break;
     }
 }

@@ -31,6 +31,8 @@ enum wire_store_type {
     WIRE_STORE_PROGRESS,
     WIRE_STORE_CHAIN, /* the hash of a file up to a chunk: go on */
     WIRE_STORE_VERIFIED,
+    WIRE_STORE_SHARE_GET, /* what of this model is on your disk? state 1: delete it */
+    WIRE_STORE_SHARE,
 };
 
 enum wire_store_state { WIRE_STORE_ABSENT, WIRE_STORE_HERE, WIRE_STORE_COMING };

@@ -137,3 +137,34 @@ def test_a_file_of_one_node_serves_all(cluster, hub, wide):
     nodes[1].cli("load", "mine", "--nodes", "3", "--context", "256")
     assert logits(nodes[0], "mine") == reference(wide)
     assert hub.served == 0 and disk(nodes[0]) < 0.6 * wide.stat().st_size
+
+
+def elsewhere(node, name):
+    return {share["state"] for share in node.json("show", name, "--cluster")["elsewhere"]}
+
+
+def test_where_its_parts_lie_and_all_of_them_go(cluster, hub, wide):
+    hub.add("org/wide", "w-Q8_0.gguf", wide)
+    nodes = cluster(3).nodes
+    nodes[0].cli("load", "org/wide", "--nodes", "2", "--context", "256")
+    shown = nodes[0].json("show", "org/wide", "--cluster")
+    states = [share["state"] for share in shown["elsewhere"]]
+    assert not shown["whole"] and len(states) == 2 and "part" in states and set(states) <= {"part", "absent"}, shown
+    here = sum(file["bytes_here"] for file in shown["files"])
+    assert here < wide.stat().st_size <= here + sum(share["bytes_here"] for share in shown["elsewhere"])
+    assert "part" in nodes[0].cli("show", "org/wide", "--cluster").stdout
+    nodes[0].cli("stop", "org/wide")
+    nodes[0].cli("rm", "org/wide", "--cluster")
+    assert all(node.json("list") == [] and disk(node) == 0 for node in nodes)
+    assert nodes[0].fails("rm", "org/wide", "--cluster")
+
+
+def test_what_cannot_be_deleted_elsewhere_is_told(cluster, hub, wide, tmp_path):
+    nodes = cluster(2).nodes
+    (tmp_path / "nas").mkdir()
+    (tmp_path / "nas/w.gguf").symlink_to(wide)
+    (nodes[0].path / "models/mine.gguf").symlink_to(wide)
+    nodes[1].cli("models", "add", tmp_path / "nas")
+    assert elsewhere(nodes[0], "mine") == {"whole"}
+    assert "read-only" in nodes[0].cli("rm", "mine", "--cluster", check=False).stderr
+    assert nodes[0].json("list") == [] and [m["name"] for m in nodes[1].json("list")] == ["w"] and wide.exists()
