@@ -218,8 +218,12 @@ static int write_wordpiece(struct vocab *v, struct error *error) {
                {"[SEP]", KEY("seperator_token_id")},
                {"[MASK]", KEY("mask_token_id")}};
     uint32_t id;
-    if (json_is_false(json_object_get(json_object_get(v->json->tokenizer, "normalizer"), "lowercase")))
-        return error_set(error, ERR_UNSUPPORTED, "tokenizer.json: WordPiece with upper case is not supported");
+    const json_t *normalizer = json_object_get(v->json->tokenizer, "normalizer");
+    bool lower_case = !json_is_false(json_object_get(normalizer, "lowercase"));
+    const json_t *strips = json_object_get(normalizer, "strip_accents");
+    gguf_write_bool(v->out, KEY("normalizer.lowercase"), lower_case);
+    gguf_write_bool(v->out, KEY("normalizer.strip_accents"),
+                    json_is_boolean(strips) ? json_is_true(strips) : lower_case);
     for (size_t i = 0; i < ARRAY_LEN(ids); i++)
         if (find_id(v, ids[i].text, strlen(ids[i].text), &id)) gguf_write_u32(v->out, ids[i].key, id);
     for (uint32_t i = 0; i < v->count; i++)

@@ -129,6 +129,17 @@ static void wordpiece_takes_the_longest_from_the_front(void **state) {
     close_made(&m);
 }
 
+static void wordpiece_keeps_case_where_the_file_says_so(void **state) {
+    static const struct token tokens[] = {{"[PAD]", 3}, {"[UNK]", 2}, {"\u2581a", 1}, {"\u2581A", 1}, {"\u00e9", 1}};
+    struct made m = {0};
+    put_tokens(&m, "bert", "default", tokens, ARRAY_LEN(tokens));
+    gguf_write_bool(&m.writer, "tokenizer.ggml.normalizer.lowercase", false);
+    gguf_write_u32(&m.writer, "tokenizer.ggml.unknown_token_id", 1);
+    assert_int_equal(open_made(&m), 0);
+    EXPECT(&m, "A a\u00e9 ae", false, " A a\u00e9[UNK]", 3, 2, 4, 1);
+    close_made(&m);
+}
+
 static void special_text_is_text_unless_asked(void **state) {
     struct made m = {0};
     put_tokens(&m, "llama", "default", spm_tokens, ARRAY_LEN(spm_tokens));
@@ -201,6 +212,7 @@ int main(void) {
         cmocka_unit_test(bpe_merges_by_rank),
         cmocka_unit_test(spm_merges_by_score),
         cmocka_unit_test(wordpiece_takes_the_longest_from_the_front),
+        cmocka_unit_test(wordpiece_keeps_case_where_the_file_says_so),
         cmocka_unit_test(special_text_is_text_unless_asked),
         cmocka_unit_test(unknown_kinds_are_named),
         cmocka_unit_test(odd_vocabularies_do_no_harm),

@@ -106,7 +106,7 @@ static void set_defaults(struct vocabulary *v) {
         v->add_eos = true;
     } else if (v->kind == VOCABULARY_WORDPIECE) {
         v->padding = 0, v->unknown = 100, v->bos = 101, v->separator = 102, v->mask = 103;
-        v->add_bos = v->add_separator = true;
+        v->add_bos = v->add_separator = v->lower_case = true;
     } else {
         v->eos = 11;
         v->bos = v->pre->no_bos ? -1 : 11;
@@ -136,6 +136,9 @@ static void read_special_ids(struct vocabulary *v, const struct gguf *g) {
     gguf_bool(g, KEY("add_eos_token"), &v->add_eos);
     gguf_bool(g, KEY("add_sep_token"), &v->add_separator);
     if (v->kind != VOCABULARY_BPE) gguf_bool(g, KEY("add_space_prefix"), &v->add_space_prefix);
+    gguf_bool(g, KEY("normalizer.lowercase"), &v->lower_case);
+    v->strip_accents = v->lower_case;
+    gguf_bool(g, KEY("normalizer.strip_accents"), &v->strip_accents);
     if (v->pre && v->pre->bos_always) v->add_bos = true;
 }
 

@@ -31,6 +31,7 @@ struct vocabulary {
     float *scores;
     int64_t bos, eos, eot, eom, unknown, separator, padding, mask, fim_pad, fim_rep, fim_sep; /* -1: none */
     bool add_bos, add_eos, add_separator, add_space_prefix;
+    bool lower_case, strip_accents; /* of WordPiece: what it does to a text first */
     struct arena arena;
 };
 

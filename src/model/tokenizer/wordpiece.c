@@ -55,28 +55,31 @@ static bool is_space(utf8proc_int32_t c) {
            c == 0x2028 || c == 0x2029;
 }
 
-/* Neither part of a word nor between words: what controls, is for private use, or marks an accent. */
+/* Neither part of a word nor between words: what controls, or is for private use. */
 static bool is_nothing(utf8proc_int32_t c) {
     utf8proc_category_t category = utf8proc_category(c);
     return c == 0 || c == 0xfffd || category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF ||
-           category == UTF8PROC_CATEGORY_CO || category == UTF8PROC_CATEGORY_MN;
+           category == UTF8PROC_CATEGORY_CO;
 }
 
-static int add_decomposed(struct work *w, utf8proc_int32_t c) {
+static int add_part(struct work *w, utf8proc_int32_t c) {
+    const struct vocabulary *v = w->symbols->vocabulary;
     utf8proc_uint8_t bytes[4];
     if (is_space(c)) return end_word(w);
-    if (is_nothing(c)) return 0;
+    if (is_nothing(c) || (v->strip_accents && utf8proc_category(c) == UTF8PROC_CATEGORY_MN)) return 0;
     bool alone = is_sign(c) || is_chinese(c);
     int rc = alone ? end_word(w) : 0;
-    text_add(&w->word, (const char *)bytes, (size_t)utf8proc_encode_char(utf8proc_tolower(c), bytes));
+    if (v->lower_case) c = utf8proc_tolower(c);
+    text_add(&w->word, (const char *)bytes, (size_t)utf8proc_encode_char(c, bytes));
     return rc == 0 && alone ? end_word(w) : rc;
 }
 
 static int add_char(struct work *w, utf8proc_int32_t c) {
     utf8proc_int32_t parts[DECOMPOSED_MAX];
     int last = 0, rc = 0;
+    if (!w->symbols->vocabulary->strip_accents) return add_part(w, c);
     utf8proc_ssize_t count = utf8proc_decompose_char(c, parts, DECOMPOSED_MAX, UTF8PROC_DECOMPOSE, &last);
-    for (utf8proc_ssize_t i = 0; i < count && i < DECOMPOSED_MAX && rc == 0; i++) rc = add_decomposed(w, parts[i]);
+    for (utf8proc_ssize_t i = 0; i < count && i < DECOMPOSED_MAX && rc == 0; i++) rc = add_part(w, parts[i]);
     return rc;
 }
 
