@@ -160,8 +160,8 @@ static void begin_epoch(struct node *n, struct instance *i, const struct slice *
     i->ready_members = i->bytes_done = i->bytes_total = 0;
     memset(i->member_done, 0, sizeof i->member_done);
     for (uint32_t k = 0; k < i->plan.member_count; k++) i->bytes_total += i->plan.members[k].weights_bytes;
-    node__log(n, LOG_INFO, "all members of %s reserved -> loading on %u nodes, epoch %llu", i->plan.model,
-              i->plan.member_count, (unsigned long long)i->epoch.number);
+    node__log(n, LOG_INFO, "all members of %s reserved -> loading on %u nodes in %u stages, epoch %llu",
+              i->plan.model, i->plan.member_count, i->plan.stage_count, (unsigned long long)i->epoch.number);
     instances_announce(n, i);
     tell_members(n, i, WIRE_LOAD, NULL);
 }

@@ -10,6 +10,15 @@ enum { MILLISECOND = 1000, SECOND = 1000 * MILLISECOND, HOST_LAYERS_MAX = 32 };
 
 static const uint64_t gigabyte = 1000000000, megabyte = 1000000;
 
+/* Its layers can be shared by several members of a stage. */
+static void draw_cuts(struct world *w, struct placement_model *m) {
+    m->cuts_max = (uint32_t)world_between(w, 2, 9);
+    m->cut_exchanges = 4;
+    m->cut_exchange_bytes = 5 * m->hidden_bytes;
+    m->cut_slack_bytes = megabyte;
+    m->cut_scratch_bytes = megabyte;
+}
+
 static void draw_model(struct world *w, uint32_t index, uint64_t weights, uint32_t layers) {
     static const char *const names[MODELS] = {"small", "middle", "large", "huge"};
     struct placement_model *m = &w->scenario.models[index];
@@ -22,6 +31,7 @@ static void draw_model(struct world *w, uint32_t index, uint64_t weights, uint32
                                   .ends_scratch_bytes = 5 * megabyte,
                                   .hidden_bytes = 8192,
                                   .layer_weights = weights / layers};
+    if (world_chance(w, 500)) draw_cuts(w, m);
     snprintf(m->name, sizeof m->name, "%s", names[index]);
     for (uint32_t i = 0; i < WIRE_FINGERPRINT_BYTES; i++) m->fingerprint[i] = (uint8_t)prng_mix(index * 100 + i);
     for (uint32_t i = 0; i < layers; i++)

@@ -138,7 +138,8 @@ static void find_not_ready(const struct world *w, struct missing *m) {
 
 void survival_demand(struct world *w, uint32_t asked) {
     struct drama d = {.gateway = asked, .model = (uint32_t)world_below(w, MODELS - 1)};
-    struct placement_options options = {.nodes = (uint32_t)world_between(w, 1, 4)};
+    struct placement_options options = {.nodes = (uint32_t)world_between(w, 1, 4),
+                                        .split = (uint8_t)world_below(w, WIRE_SPLIT_TENSOR + 1)};
     d.strike = (enum strike)world_below(w, STRIKES);
     d.instance = story_load(w, asked, d.model, world_chance(w, 500) ? &options : NULL);
     if (w->journal.broken || !d.instance || !cast(w, &d)) return;
