@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The answers of the dialects beside llama-server's: the same file, greedy, the same prompts. Two tables in Markdown.
 
-  bench/answers.py [MODEL.gguf] [--threads 2] [--tokens 48] [--llama-bin FOLDER]
+  bench/answers.py [MODEL.gguf] [--threads 1] [--tokens 48] [--llama-bin FOLDER]
 
 Texts: how many are the same, and where they part, by how much the token taken was likelier than the next one to the
 engine that says so (nats): below 0.1 is a tie that two ways of rounding break differently. Fields: which ones the
@@ -50,6 +50,8 @@ def chat(server, prompt, tokens):
 def complete(server, prompt, tokens):
     body = {"model": server.model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "logprobs": 2}
     choice = json.loads(post(server, "/v1/completions", body))["choices"][0]
+    if choice["logprobs"] is None:  # of no tokens
+        return choice["text"], []
     if "content" in choice["logprobs"]:  # llama-server's are those of chats
         return read(choice | {"message": {"content": choice["text"]}})
     tops = (sorted(found.values(), reverse=True) for found in choice["logprobs"]["top_logprobs"])
@@ -62,7 +64,7 @@ def lead_of(logprobs):
 
 def read(choice):
     tokens = []
-    for token in choice["logprobs"]["content"]:
+    for token in (choice["logprobs"] or {"content": []})["content"]:
         tops = sorted((top["logprob"] for top in token["top_logprobs"]), reverse=True)
         tokens.append((token["token"], lead_of(tops)))
     return choice["message"]["content"], tokens
@@ -82,6 +84,9 @@ def compare_texts(caravan, llama, tokens):
         answers = [(ask(caravan, prompt, tokens), ask(llama, prompt, tokens)) for prompt in PROMPTS]
         leads = [lead_at_parting(ours[1], theirs[1]) for ours, theirs in answers if ours[0] != theirs[0]]
         ties = sum(lead <= TIE for lead in leads)
+        for prompt, (ours, theirs) in zip(PROMPTS, answers):
+            if ours[0] != theirs[0] and lead_at_parting(ours[1], theirs[1]) > TIE:
+                print(f"{prompt!r}: {ours} {theirs}", file=sys.stderr)
         print(f"| {name} | {len(answers)} | {len(answers) - len(leads)} | {ties} | {len(leads) - ties} |", flush=True)
 
 
@@ -131,7 +136,7 @@ def compare_fields(caravan, llama):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", default=default_model())
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--llama-bin", default=os.environ.get("LLAMA_BIN", ""))
     args = parser.parse_args()
