@@ -52,7 +52,9 @@ static int pull(struct client *client, const char *model, struct error *error) {
     if (code < 0) return code;
     char name[CLI_PATH_BYTES];
     snprintf(name, sizeof name, "%s", json_string_value(json_object_get(started, "model")));
+    bool here = judge(started, error) == 1;
     json_decref(started);
+    if (here) return 0;
     code = follow(client, name, error);
     if (code == ERR_CANCELLED && client_take_interrupt()) {
         struct error ignored;

@@ -6,6 +6,7 @@
 
 #include "engine/source.h"
 #include "node/daemon_private.h"
+#include "node/errand.h"
 #include "node/events.h"
 #include "node/ollama.h"
 
@@ -202,20 +203,37 @@ json_t *downloads_list(struct daemon *d) {
 
 void downloads_get(struct daemon *d, struct http_exchange *x) { web_reply(x, 200, downloads_list(d)); }
 
-static void answer(struct daemon *d, struct http_exchange *x,
-                   int (*act)(struct daemon *d, const char *name, struct error *error)) {
+/* The body's model; NULL once the exchange is answered. */
+static const char *model_of(struct http_exchange *x, json_t **body) {
     struct error error = {0};
-    json_t *body = web_body(x, &error);
-    const char *model = json_string_value(json_object_get(body, "model"));
+    *body = web_body(x, &error);
+    const char *model = json_string_value(json_object_get(*body, "model"));
+    if (*body && (model == NULL || model[0] == '\0')) error_set(&error, ERR_INVALID, "'model' must name a model");
+    if (error.code == 0) return model;
+    web_reply(x, web_status(error.code), web_error(error.code, error.text));
+    return NULL;
+}
+
+/* What is told once it was done: the pull, or why there is none. */
+static json_t *outcome(struct daemon *d, const char *model, const struct error *error, int *status) {
     struct stock_view view = {0};
-    if (body && (model == NULL || model[0] == '\0')) error_set(&error, ERR_INVALID, "'model' must name a model");
-    if (error.code == 0) act(d, model, &error);
-    if (error.code) {
-        web_reply(x, web_status(error.code), web_error(error.code, error.text));
-    } else {
-        stock_find(d->stock, model, &view);
-        if (view.name[0] == '\0') snprintf(view.name, sizeof view.name, "%s", model);
-        web_reply(x, 200, view_json(&view));
+    *status = error->code ? web_status(error->code) : 200;
+    if (error->code) return web_error(error->code, error->text);
+    stock_find(d->stock, model, &view);
+    if (view.name[0] == '\0') snprintf(view.name, sizeof view.name, "%s", model);
+    return view_json(&view);
+}
+
+static void answer(struct daemon *d, struct http_exchange *x,
+                   int (*act)(struct stock *s, const char *name, struct error *error)) {
+    struct error error = {0};
+    json_t *body, *told;
+    int status;
+    const char *model = model_of(x, &body);
+    if (model) {
+        act(d->stock, model, &error);
+        told = outcome(d, model, &error, &status);
+        web_reply(x, status, told);
     }
     json_decref(body);
 }
@@ -229,14 +247,32 @@ int downloads_pull(struct daemon *d, const char *name, struct error *error) {
     return rc;
 }
 
-static int halt(struct daemon *d, const char *name, struct error *error) { return stock_pause(d->stock, name, error); }
-static int cancel(struct daemon *d, const char *name, struct error *error) {
-    return stock_cancel(d->stock, name, error);
+/* What lies in a folder of somebody else's is here already. */
+static void look_elsewhere(struct errand *e) {
+    struct stock_view view = {.state = STOCK_DONE};
+    snprintf(view.name, sizeof view.name, "%s", e->model);
+    if (library_has_elsewhere(e->daemon->library, e->model, &view.bytes_total)) {
+        view.bytes_done = view.bytes_total;
+        e->answer = view_json(&view);
+    }
 }
 
-void downloads_start(struct daemon *d, struct http_exchange *x) { answer(d, x, downloads_pull); }
-void downloads_pause(struct daemon *d, struct http_exchange *x) { answer(d, x, halt); }
-void downloads_cancel(struct daemon *d, struct http_exchange *x) { answer(d, x, cancel); }
+static void start_pull(struct errand *e) {
+    struct error error = {0};
+    if (e->answer) return;
+    downloads_pull(e->daemon, e->model, &error);
+    e->answer = outcome(e->daemon, e->model, &error, &e->status);
+}
+
+void downloads_start(struct daemon *d, struct http_exchange *x) {
+    json_t *body;
+    const char *model = model_of(x, &body);
+    if (model) errand_go(d, x, model, look_elsewhere, start_pull);
+    json_decref(body);
+}
+
+void downloads_pause(struct daemon *d, struct http_exchange *x) { answer(d, x, stock_pause); }
+void downloads_cancel(struct daemon *d, struct http_exchange *x) { answer(d, x, stock_cancel); }
 
 void downloads_shut(struct daemon *d) {
     while (d->wishes) drop_wish(d, d->wishes->name);

@@ -112,6 +112,10 @@ int library_find_name(struct library *l, const char *model, struct error *error)
     return model_dirs_find(l->dirs, model, false, path, error);
 }
 
+bool library_has_elsewhere(struct library *l, const char *model, uint64_t *bytes) {
+    return model_dirs_has_elsewhere(l->dirs, model, bytes);
+}
+
 /* Files that were opened by path are found as well: they are known. */
 static bool known_path(struct library *l, const uint8_t *fingerprint, char path[MODEL_DIRS_PATH_BYTES]) {
     char place[SOURCE_PATH_BYTES];

@@ -28,6 +28,8 @@ int library_open(struct library *l, const char *model, bool allow_path, uint64_t
 int library_show(struct library *l, const char *model, bool allow_path, json_t **out, struct error *error);
 /* Is there a model of this name here? ERR_NOT_FOUND suggests names. */
 int library_find_name(struct library *l, const char *model, struct error *error);
+/* As model_dirs_has_elsewhere. */
+bool library_has_elsewhere(struct library *l, const char *model, uint64_t *bytes);
 /* The card of a model whose file is on this machine, found by fingerprint. `name` is what others call it: its recipe
  * says what files here may have to become. ERR_NOT_FOUND. */
 int library_find_here(struct library *l, const uint8_t fingerprint[MODEL_FINGERPRINT_BYTES], const char *name,

@@ -266,6 +266,15 @@ int model_dirs_find_part(struct model_dirs *dirs, const char *name, bool allow_p
     return find_path(dirs, name, allow_paths, true, path, error);
 }
 
+bool model_dirs_has_elsewhere(struct model_dirs *dirs, const char *name, uint64_t *bytes) {
+    struct models models;
+    const struct models_entry *entry;
+    bool found = find_entry(dirs, name, &models, &entry, NULL) == 0 && entry->read_only && !entry->away;
+    if (found) *bytes = entry->bytes;
+    models_deinit(&models);
+    return found;
+}
+
 /* One of the names of what was pulled; with the last one its files. ERR_NOT_FOUND: it was not pulled. */
 static int remove_pulled(const struct models_entry *entry, struct error *error) {
     struct parcel p = {0};

@@ -47,6 +47,9 @@ int model_dirs_find(struct model_dirs *dirs, const char *name, bool allow_paths,
 int model_dirs_find_part(struct model_dirs *dirs, const char *name, bool allow_paths, char path[MODEL_DIRS_PATH_BYTES],
                          struct error *error);
 
+/* Does a model of this name, however it is written, lie whole in a folder that is not the node's own? Its bytes. */
+bool model_dirs_has_elsewhere(struct model_dirs *dirs, const char *name, uint64_t *bytes);
+
 /* Another name for a model: a link in the node's own folder. ERR_NOT_FOUND, ERR_INVALID: `alias` is no name,
  * ERR_EXISTS: there is a file of that name. */
 int model_dirs_alias(struct model_dirs *dirs, const char *name, const char *alias, struct error *error);

@@ -96,6 +96,16 @@ def test_caches_are_used_in_place(home, tiny, tmp_path):
     assert not list((user / "models").iterdir())
 
 
+def test_what_lies_in_a_cache_is_not_pulled_again(home, hub, tiny):
+    hub.add("org/cached", "tiny-Q8_0.gguf", tiny)
+    hub_cache(home.path / ".cache/huggingface/hub", "org/cached", "tiny-Q8_0.gguf", tiny)
+    for name in ("org/cached:Q8_0", "hf.co/org/cached:q8_0"):
+        home.cli("pull", name)
+    assert hub.requests == [] and not list((home.path / "models").iterdir())
+    home.cli("pull", "org/cached")  # whichever is the usual one: that is for the hub to say
+    assert hub.requests != []
+
+
 def test_folders_of_tensors_in_the_hub_cache(home, tiny):
     folder = home.path / ".cache/huggingface/hub/models--org--tensors"
     put(folder / "blobs/weights", tiny)
