@@ -71,3 +71,10 @@ int messages_read(struct api_job *job, struct api_error *e) {
     job->messages = messages;
     return 0;
 }
+
+bool messages_are_open(const json_t *messages) {
+    const json_t *last = json_array_get(messages, json_array_size(messages) - 1);
+    const char *role = json_string_value(json_object_get(last, "role"));
+    return role && strcmp(role, "assistant") == 0 && json_object_get(last, "tool_calls") == NULL &&
+           json_string_length(json_object_get(last, "content")) > 0;
+}

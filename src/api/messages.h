@@ -5,3 +5,5 @@
 
 /* Check job->body's "messages" and point job->messages at it. 0 or the HTTP status, *e names the message. */
 int messages_read(struct api_job *job, struct api_error *e);
+/* Is the last of them an answer that the client has begun? It goes on. */
+bool messages_are_open(const json_t *messages);

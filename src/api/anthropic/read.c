@@ -127,13 +127,6 @@ static int read_system(const json_t *system, json_t *messages, struct api_error 
     return 0;
 }
 
-/* An answer that the client has begun goes on. */
-static bool is_open(const json_t *last) {
-    const char *role = json_string_value(json_object_get(last, "role"));
-    return role && strcmp(role, "assistant") == 0 && json_object_get(last, "tool_calls") == NULL &&
-           json_string_length(json_object_get(last, "content")) > 0;
-}
-
 static int read_messages(struct api_job *job, struct api_error *e) {
     const json_t *given = body_get(job->body, "messages"), *message;
     json_t *messages = (json_t *)(uintptr_t)body_make(job, "messages", json_array());
@@ -145,7 +138,7 @@ static int read_messages(struct api_job *job, struct api_error *e) {
         status = read_message(message, i, messages, e);
     }
     job->messages = messages;
-    job->continues = is_open(json_array_get(messages, json_array_size(messages) - 1));
+    job->continues = messages_are_open(messages);
     return status;
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/body.h"
+#include "api/messages.h"
 #include "api/ollama/fields.h"
 #include "api/ollama/ollama.h"
 #include "api/tools.h"
@@ -36,12 +37,6 @@ static int read_message(const json_t *given, size_t i, json_t *messages, struct 
     return ollama__refuse_images(given, param, e);
 }
 
-static bool is_open(const json_t *last) {
-    const char *role = json_string_value(json_object_get(last, "role"));
-    return role && strcmp(role, "assistant") == 0 && json_object_get(last, "tool_calls") == NULL &&
-           json_string_length(json_object_get(last, "content")) > 0;
-}
-
 static int read_messages(struct api_job *job, struct api_error *e) {
     const json_t *given = body_get(job->body, "messages"), *message;
     json_t *messages = (json_t *)(uintptr_t)body_make(job, "messages", json_array());
@@ -53,7 +48,7 @@ static int read_messages(struct api_job *job, struct api_error *e) {
         if (status) return status;
     }
     job->messages = messages;
-    job->continues = is_open(json_array_get(messages, json_array_size(messages) - 1));
+    job->continues = messages_are_open(messages);
     return 0;
 }
 
