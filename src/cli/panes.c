@@ -61,9 +61,13 @@ static void held_text(const json_t *instance, const char *id, char out[NUMBER_BY
     out[0] = '\0';
     json_array_foreach(json_object_get(instance, "stages"), i, stage) {
         const json_t *layers = json_object_get(stage, "layers");
-        if (is_member(stage, id))
-            snprintf(out, NUMBER_BYTES, "%d-%d", (int)json_integer_value(json_array_get(layers, 0)),
-                     (int)json_integer_value(json_array_get(layers, 1)) - 1);
+        int first = (int)json_integer_value(json_array_get(layers, 0));
+        int last = (int)json_integer_value(json_array_get(layers, 1)) - 1;
+        if (!is_member(stage, id)) continue;
+        if (first == last)
+            snprintf(out, NUMBER_BYTES, "%d", first);
+        else
+            snprintf(out, NUMBER_BYTES, "%d-%d", first, last);
     }
 }
 
@@ -243,7 +247,7 @@ static void draw_machine(int row, const struct area *a, const json_t *node, cons
     at += screen_printf(row, at, end - at, "%s of %s free  ", bytes_text(free_bytes, free_text),
                         bytes_text(total, total_text));
     held_text(instance, watch_text(node, "id"), held);
-    if (held[0]) at += screen_printf(row, at, end - at, "layers %s  ", held);
+    if (held[0]) at += screen_printf(row, at, end - at, strchr(held, '-') ? "layers %s  " : "layer %s  ", held);
     screen_ink(SCREEN_SOFT, false, false);
     if (json_is_number(json_object_get(node, "matmul_rate")))
         at += screen_printf(row, at, end - at, "%s  %s/s  ", compute_text(watch_number(node, "matmul_rate"), rate),

@@ -9,6 +9,7 @@
 #include "node/errand.h"
 #include "node/events.h"
 #include "node/ollama.h"
+#include "node/views.h"
 
 static const char public_hub[] = "https://huggingface.co";
 
@@ -180,14 +181,26 @@ int downloads_open(struct daemon *d, struct error *error) {
 
 static json_t *known(uint64_t value) { return value ? json_integer((json_int_t)value) : json_null(); }
 
+static json_t *parts_json(const struct stock_view *v) {
+    char id[VIEW_ID_BYTES];
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        const struct stock_part *p = &v->parts[i];
+        json_array_append_new(list, json_pack("{s:s, s:I, s:o}", "node", view_id(p->node, id), "bytes_done",
+                                              (json_int_t)p->bytes_done, "bytes_total", known(p->bytes_total)));
+    }
+    return list;
+}
+
 static json_t *view_json(const struct stock_view *v) {
     uint64_t left = v->bytes_total - v->bytes_done;
     json_t *eta = v->rate > 0 ? json_real((double)left / (double)v->rate) : json_null();
-    return json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:i, s:o}", "model", v->name, "state",
+    return json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:i, s:o, s:o}", "model", v->name, "state",
                      stock_state_name(v->state), "bytes_total", known(v->bytes_total), "bytes_done",
                      (json_int_t)v->bytes_done, "bytes_fetched", (json_int_t)v->fetched_bytes, "bytes_from_peers",
                      (json_int_t)v->given_bytes, "bytes_per_s", (json_int_t)v->rate, "eta_s", eta, "connections",
-                     (int)v->streams, "error", v->error.code ? json_string(v->error.text) : json_null());
+                     (int)v->streams, "error", v->error.code ? json_string(v->error.text) : json_null(), "parts",
+                     parts_json(v));
 }
 
 json_t *downloads_list(struct daemon *d) {

@@ -650,6 +650,19 @@ uint64_t pull_deadline(const struct pull *p) {
     return p->open && pull_under_way(p) ? transfer_deadline(&p->parcel.transfer) : UINT64_MAX;
 }
 
+/* What each member of the plan has of its part; all of it is the sum of them. `out` tells of this node's until then. */
+static void view_parts(const struct pull *p, struct stock_view *out) {
+    const struct stock_part own = {mates_self(p->stock), out->bytes_done, out->bytes_total};
+    out->part_count = p->plan->member_count;
+    for (uint32_t i = 0; i < out->part_count; i++) {
+        const struct pull_member *m = &p->members[i];
+        uint64_t node = p->plan->members[i].node;
+        out->parts[i] = node == own.node ? own : (struct stock_part){node, m->bytes_done, m->bytes_total};
+        out->bytes_total += m->bytes_total;
+        out->bytes_done += m->bytes_done;
+    }
+}
+
 void pull_view(const struct pull *p, struct stock_view *out) {
     if (p->leader) {
         pull_view(p->leader, out);
@@ -672,8 +685,5 @@ void pull_view(const struct pull *p, struct stock_view *out) {
     out->follows = p->followed != 0;
     out->ready = p->plan && p->state == STOCK_FETCHING && hold_bytes_here(p);
     out->given_bytes = p->given_bytes;
-    for (uint32_t i = 0; p->plan && p->all && i < p->plan->member_count; i++) {
-        out->bytes_total += p->members[i].bytes_total;
-        out->bytes_done += p->members[i].bytes_done;
-    }
+    if (p->plan && p->all) view_parts(p, out);
 }

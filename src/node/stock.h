@@ -57,6 +57,11 @@ struct stock_options {
     void *context;
 };
 
+/* How far a member of the plan is with its part. */
+struct stock_part {
+    uint64_t node, bytes_done, bytes_total; /* total 0: it has not told yet */
+};
+
 struct stock_view {
     char name[ORIGIN_NAME_BYTES]; /* as it was asked for */
     enum stock_state state;
@@ -70,6 +75,8 @@ struct stock_view {
     bool held;    /* a part of it, by a plan */
     bool ready;   /* the bytes of that are here, if not all are proven */
     struct error error;
+    struct stock_part parts[WIRE_MEMBERS_MAX]; /* of a pull that fetches for all members, this node's too */
+    uint32_t part_count;                       /* 0: this node fetches for itself alone */
 };
 
 enum { STOCK_PULLS_MAX = 64 };

@@ -38,6 +38,14 @@ def browser(playwright):
     browser.close()
 
 
+def start_beside(playwright, network, folder):
+    """A browser in the network of member 0."""
+    program = folder / "chromium"
+    program.write_text(f'#!/bin/sh\nexec ip netns exec {network.members[0]} {CHROMIUM} "$@"\n')
+    program.chmod(0o755)
+    return playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+
+
 @pytest.fixture(scope="module")
 def node(tmp_path_factory):
     require_model()

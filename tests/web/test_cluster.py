@@ -10,7 +10,7 @@ import pytest
 from cluster import Node as ClusterNode
 from cluster import assert_all_see_all, default_model
 
-from conftest import CHROMIUM, MODEL, Node, Watch, require_model
+from conftest import MODEL, Node, Watch, require_model, start_beside
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +34,7 @@ def nodes(tmp_path_factory):
 @pytest.fixture(scope="module")
 def beside(nodes, tmp_path_factory, playwright):
     """A browser in the network of node 0."""
-    start = tmp_path_factory.mktemp("browser") / "chromium"
-    start.write_text(f'#!/bin/sh\nexec ip netns exec {nodes[0].network.members[0]} {CHROMIUM} "$@"\n')
-    start.chmod(0o755)
-    browser = playwright.chromium.launch(executable_path=start, args=["--no-sandbox", "--disable-gpu"])
+    browser = start_beside(playwright, nodes[0].network, tmp_path_factory.mktemp("browser"))
     yield browser
     browser.close()
 

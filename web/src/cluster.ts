@@ -23,6 +23,7 @@ export interface Activity {
 export interface Download {
   model: string; state: "listing" | "headers" | "fetching" | "done" | "paused" | "failed"; bytes_total: number | null; bytes_done: number;
   bytes_fetched: number; bytes_per_s: number; eta_s: number | null; connections: number; error: string | null;
+  parts: { node: string; bytes_done: number; bytes_total: number | null }[];
 }
 /** What has happened, for the log under the picture. */
 export interface Happening { at: number; kind: "join" | "loss" | "change"; text: string }

@@ -45,6 +45,12 @@ const showTheme = () => {
 };
 
 function ThemeButton() {
+  const [, redraw] = useState(0);
+  useEffect(() => {
+    const system = matchMedia("(prefers-color-scheme: dark)"), look = () => redraw((n) => n + 1);
+    system.addEventListener("change", look);
+    return () => system.removeEventListener("change", look);
+  }, []);
   const dark = (theme.use() ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   return <IconButton icon={dark ? "sun" : "moon"} label={dark ? "Light" : "Dark"} onClick={() => theme.set(dark ? "light" : "dark")} />;
 }
@@ -93,7 +99,8 @@ function App() {
         <ThemeButton />
       </header>
       <Connection />
-      <main id="main" tabIndex={-1}><View /></main>
+      {/* What scrolls must be reached by keyboard; in the chat the messages do. */}
+      <main id="main" tabIndex={view.id === "chat" ? -1 : 0}><View /></main>
       <Said />
     </>
   );

@@ -143,6 +143,15 @@ function dismiss(d: Download): void {
   void act("/cancel", d.model);
 }
 
+/** How far each machine is with what it is to hold. */
+function Parts({ download: d }: { download: Download }) {
+  return (
+    <ul class="parts">
+      {d.parts.map((p) => <li key={p.node}>{cluster.nameOf(p.node)} <b>{p.bytes_total ? `${Math.floor((100 * p.bytes_done) / p.bytes_total)} %` : "…"}</b> <small>{p.bytes_total ? `of ${bytes(p.bytes_total)}` : ""}</small></li>)}
+    </ul>
+  );
+}
+
 function Coming({ download: d }: { download: Download }) {
   const part = d.bytes_total ? d.bytes_done / d.bytes_total : 0;
   const under = d.state === "listing" || d.state === "headers" || d.state === "fetching";
@@ -151,6 +160,7 @@ function Coming({ download: d }: { download: Download }) {
       <div>
         <h3>{d.model}</h3>
         <div class="bar" role="progressbar" aria-label={`Pulling ${d.model}`} aria-valuenow={Math.floor(100 * part)} aria-valuemin={0} aria-valuemax={100}><i style={{ width: `${100 * part}%` }} /></div>
+        {d.parts.length > 1 && <Parts download={d} />}
         {d.error && <p class="not">{d.error}</p>}
       </div>
       <p class="facts">

@@ -77,7 +77,7 @@ function Happenings() {
     <section class="happenings" aria-label="What happened">
       <h2>What happened</h2>
       {list.length === 0 ? <p class="soft">Nothing since this page was opened.</p> : (
-        <ol>{list.map((h) => <li key={`${h.at}${h.text}`} class={h.kind}><time>{new Date(h.at).toLocaleTimeString()}</time>{h.text}</li>)}</ol>
+        <ol tabIndex={0}>{list.map((h) => <li key={`${h.at}${h.text}`} class={h.kind}><time>{new Date(h.at).toLocaleTimeString()}</time>{h.text}</li>)}</ol>
       )}
     </section>
   );
