@@ -93,10 +93,13 @@ def measure(home, args):
     tell("list", [took_ms(lambda: ask(home, "models")) for _ in range(args.runs)])
     tell("show", [took_ms(lambda: ask(home, f"models/show?model={quote(name)}")) for name in names])
     tell("show of 405B", [took_ms(lambda: ask(home, "models/show?model=big")) for _ in range(args.runs)])
-    # the header parsed, vocabulary and template made: what a plan begins with
-    tell("open of 405B (plan), the first time", [took_ms(lambda: ask(home, "plan?model=big"))])
     node.terminate()
     node.wait()
+
+    def tokenize():
+        command = [CARAVAN, "debug", "tokenize", "big"]
+        subprocess.run(command, env=env, check=True, input=b"a", stdout=subprocess.DEVNULL)
+    tell("405B opened, a letter made a token, no node", [took_ms(tokenize) for _ in range(args.runs)])
 
 
 if __name__ == "__main__":
