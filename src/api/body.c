@@ -39,6 +39,9 @@ int body_parse(struct api_job *job, const char *body, size_t len, struct api_err
     const char *too_much = excess(body, len);
     if (too_much) return api_error_set(e, 400, request_error, NULL, "", "the body %s", too_much);
     job->body = json_loadb(body, len, JSON_REJECT_DUPLICATES, &why);
+    enum json_error_code code = job->body ? json_error_unknown : json_error_code(&why);
+    if (code == json_error_null_character || code == json_error_null_byte_in_key)
+        return api_error_set(e, 400, request_error, NULL, "", "the body holds the character \\u0000: leave it out");
     if (job->body == NULL)
         return api_error_set(e, 400, request_error, NULL, "", "the body is not valid JSON: %s (line %d, column %d)",
                              why.text, why.line, why.column);
