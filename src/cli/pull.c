@@ -46,9 +46,9 @@ static int follow(struct client *client, const char *model, struct error *error)
 }
 
 /* Who is interrupted goes on later: what is here is kept. */
-static int pull(struct client *client, const char *model, struct error *error) {
+static int pull(struct client *client, const char *verb, const char *model, struct error *error) {
     json_t *started = NULL;
-    int code = client_post(client, "downloads", json_pack("{s:s}", "model", model), &started, error);
+    int code = client_post(client, verb, json_pack("{s:s}", "model", model), &started, error);
     if (code < 0) return code;
     char name[CLI_PATH_BYTES];
     snprintf(name, sizeof name, "%s", json_string_value(json_object_get(started, "model")));
@@ -68,9 +68,12 @@ int cli_pull(int argc, char **argv) {
     struct option_words words;
     struct error error;
     struct client *client = NULL;
-    bool pause = false, cancel = false, json = false;
-    struct option_spec specs[] = {
-        {"--pause", OPTION_FLAG, &pause}, {"--cancel", OPTION_FLAG, &cancel}, {"--json", OPTION_FLAG, &json}, {0}};
+    bool pause = false, cancel = false, check = false, json = false;
+    struct option_spec specs[] = {{"--pause", OPTION_FLAG, &pause},
+                                  {"--cancel", OPTION_FLAG, &cancel},
+                                  {"--check", OPTION_FLAG, &check},
+                                  {"--json", OPTION_FLAG, &json},
+                                  {0}};
     int result = options_parse(argc, argv, specs, 1, 1, &words);
     if (result != OPTIONS_OK) return options_status(result);
     const char *model = words.at[0], *verb = pause ? "downloads/pause" : "downloads/cancel";
@@ -79,7 +82,7 @@ int cli_pull(int argc, char **argv) {
     if (code == 0 && (pause || cancel))
         code = client_post(client, verb, json_pack("{s:s}", "model", model), NULL, &error);
     else if (code == 0)
-        code = pull(client, model, &error);
+        code = pull(client, check ? "downloads/check" : "downloads", model, &error);
     if (code == 0 && json && !pause && !cancel) code = common_show(client, model, false, &shown, &error);
     client_close(client);
     if (code != 0) return common_fail(&error);

@@ -286,6 +286,7 @@ void downloads_start(struct daemon *d, struct http_exchange *x) {
 
 void downloads_pause(struct daemon *d, struct http_exchange *x) { answer(d, x, stock_pause); }
 void downloads_cancel(struct daemon *d, struct http_exchange *x) { answer(d, x, stock_cancel); }
+void downloads_check(struct daemon *d, struct http_exchange *x) { answer(d, x, stock_check); }
 
 void downloads_shut(struct daemon *d) {
     while (d->wishes) drop_wish(d, d->wishes->name);

@@ -28,3 +28,4 @@ void downloads_get(struct daemon *d, struct http_exchange *x);
 void downloads_start(struct daemon *d, struct http_exchange *x);
 void downloads_pause(struct daemon *d, struct http_exchange *x);
 void downloads_cancel(struct daemon *d, struct http_exchange *x);
+void downloads_check(struct daemon *d, struct http_exchange *x);

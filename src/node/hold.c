@@ -333,8 +333,11 @@ static bool is_banned(const struct pull *p, uint64_t node) {
     return false;
 }
 
-void hold_wrong(struct pull *p, uint16_t giver) {
-    const struct mate *m = mates_number(p->stock, giver);
+void hold_wrong(struct pull *p, uint32_t file, uint32_t chunk, uint16_t giver) {
+    struct mate *m = mates_number(p->stock, giver);
+    struct wire_store wrong = {.type = WIRE_STORE_WRONG, .file = file, .chunk = chunk};
+    memcpy(wrong.fingerprint, p->parcel.manifest.fingerprint, sizeof wrong.fingerprint);
+    if (m) mates_send(m, &wrong);
     if (m == NULL || is_banned(p, m->node) || p->banned_count == sizeof p->banned / sizeof *p->banned) return;
     p->banned[p->banned_count++] = m->node;
     p->feed_us = 0;
@@ -433,7 +436,7 @@ static void take_chunk(struct pull *p, struct mate *from, const struct wire_stor
     }
     p->feed_us = 0;
     if (m->len != chunks_size(c, m->chunk)) {
-        hold_wrong(p, from->number);
+        hold_wrong(p, m->file, m->chunk, from->number);
     } else if (parcel_write(&p->parcel, m->file, (uint64_t)m->chunk * c->chunk_bytes, m->bytes, m->len, &why) < 0) {
         pull_fail(p, &why);
     } else {

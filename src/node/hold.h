@@ -16,7 +16,8 @@ void hold_chunk_ready(struct pull *p, uint32_t file, uint32_t chunk);
 void hold_chain_ended(struct pull *p, const struct hasher_job *job);
 void hold_answer(struct pull *p, struct mate *from, const struct wire_store *m);
 void hold_chain(struct pull *p, const struct wire_store *m);
-void hold_wrong(struct pull *p, uint16_t giver);
+/* What came from there does not have its hash. */
+void hold_wrong(struct pull *p, uint32_t file, uint32_t chunk, uint16_t giver);
 void hold_mate_lost(struct pull *p, const struct mate *lost);
 struct pull *hold_find(struct stock *s, const uint8_t *fingerprint, const char *name);
 bool hold_has_peers(struct stock *s);

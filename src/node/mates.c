@@ -11,6 +11,7 @@
 #include "node/census.h"
 #include "node/mates.h"
 #include "node/hold.h"
+#include "node/pulled.h"
 #include "os/clock.h"
 #include "os/file.h"
 
@@ -86,16 +87,30 @@ static struct parcel *open_plain(struct stock *s, const uint8_t *fingerprint, co
     return add_depot(s, &d);
 }
 
-static struct parcel *open_depot(struct stock *s, const uint8_t *fingerprint, const char *name) {
-    char path[STOCK_PATH_BYTES];
+static struct parcel *open_folder(struct stock *s, const char *folder, struct manifest *m) {
     struct depot d = {0};
+    struct parcel *open = m->known ? find_open(s, m->fingerprint) : NULL;
+    if (open == NULL && parcel_open(&d.parcel, folder, m, 1, NULL) == 0) open = add_depot(s, &d);
+    return open;
+}
+
+static struct parcel *open_depot(struct stock *s, const uint8_t *fingerprint, const char *name) {
+    char path[STOCK_PATH_BYTES], folder[PARCEL_PATH_BYTES];
     struct manifest m;
     if (s->options.locate(s->options.context, fingerprint, name, path) < 0) return NULL;
-    if (parcel_manifest_of(path, &m, d.parcel.path) < 0) return open_plain(s, fingerprint, name, path);
-    struct parcel *open = m.known ? find_open(s, m.fingerprint) : NULL;
-    char folder[PARCEL_PATH_BYTES];
-    memcpy(folder, d.parcel.path, sizeof folder);
-    if (open == NULL && parcel_open(&d.parcel, folder, &m, 1, NULL) == 0) open = add_depot(s, &d);
+    if (parcel_manifest_of(path, &m, folder) < 0) return open_plain(s, fingerprint, name, path);
+    struct parcel *open = open_folder(s, folder, &m);
+    manifest_deinit(&m);
+    return open;
+}
+
+static struct parcel *open_named(struct stock *s, const char *name) {
+    struct origin origin;
+    struct manifest m;
+    struct pulled_search here = {.origin = &origin};
+    if (origin_parse(&origin, name, NULL) < 0 || !pulled_find(s->options.home, &here)) return NULL;
+    if (parcel_manifest(here.path, &m, NULL) < 0) return NULL;
+    struct parcel *open = m.known ? open_folder(s, here.path, &m) : NULL;
     manifest_deinit(&m);
     return open;
 }
@@ -146,6 +161,7 @@ static void give_model(struct stock *s, struct mate *to, const struct wire_store
     if (p == NULL && !by_name) p = find_open(s, m->fingerprint);
     if (p == NULL && !by_name) p = open_depot(s, m->fingerprint, m->name);
     bool coming = pull && pull_under_way(pull);
+    if (p == NULL && by_name && !coming) p = open_named(s, m->name);
     if (p && p->manifest.known) {
         manifest_write(&p->manifest, &json);
         answer.state = coming ? WIRE_STORE_COMING : WIRE_STORE_HERE;
@@ -261,6 +277,31 @@ void mates_chunk_ready(struct stock *s, const struct pull *p, uint32_t file, uin
         }
 }
 
+/* A disk that has changed one chunk may have changed others. */
+static void check_all(struct stock *s, const struct parcel *parcel) {
+    const struct manifest *m = &parcel->manifest;
+    struct pull *p = hold_find(s, m->fingerprint, m->names[0]);
+    if (p == NULL) p = pull_new(s, &m->origin, m->names[0]);
+    memcpy(p->told_fingerprint, m->fingerprint, sizeof p->told_fingerprint);
+    if (!p->check) pull_check(p);
+}
+
+/* Another node says that what this one gave is wrong. */
+static void take_wrong(struct stock *s, const struct mate *from, const struct wire_store *m) {
+    const struct parcel *parcel = obtain(s, m->fingerprint);
+    if (parcel == NULL || m->file >= parcel->manifest.file_count || parcel->files[m->file].map < 0) return;
+    const struct chunks *c = &parcel->transfer.files[m->file].chunks;
+    if (m->chunk >= c->count || c->items[m->chunk].state == CHUNK_OPEN) return;
+    log_warn(s->options.log, "node %016llx got bytes of %.200s from here that do not have their hash -> compared again",
+             (unsigned long long)from->node, manifest_file_name(&parcel->manifest, m->file));
+    struct pull *p = s->pulls;
+    while (p && &p->parcel != parcel) p = p->next;
+    if (p)
+        pull_recheck(p, m->file, m->chunk);
+    else
+        check_all(s, parcel);
+}
+
 /* ---- messages ---- */
 
 static struct pull *asker(struct stock *s, uint64_t number) {
@@ -284,6 +325,7 @@ static void take_message(struct stock *s, struct mate *from, const struct wire_s
     case WIRE_STORE_SHARE_GET: census_answer(s, from, m); break;
     case WIRE_STORE_SHARE: census_take(s, from, m); break;
     case WIRE_STORE_HOLD: take_hold(s, from, m); break;
+    case WIRE_STORE_WRONG: take_wrong(s, from, m); break;
     case WIRE_STORE_MODEL:
     case WIRE_STORE_MAP:
     case WIRE_STORE_CHUNK:

@@ -12,8 +12,8 @@
 #include "node/hold.h"
 #include "node/hub.h"
 #include "node/mates.h"
+#include "node/pulled.h"
 #include "os/clock.h"
-#include "os/dir.h"
 #include "os/file.h"
 
 enum { HEADER_BYTES_FIRST = 1 << 18 };
@@ -26,6 +26,7 @@ static void set_state(struct pull *p, enum stock_state state) {
 void pull_fail(struct pull *p, const struct error *why) {
     hub_cancel(p);
     if (p->open) transfer_stop(&p->parcel.transfer, why, &p->effects);
+    p->check = false;
     p->error = *why;
     set_state(p, STOCK_FAILED);
     log_warn(p->stock->options.log, "pull of %s: %s", p->name, why->text);
@@ -45,80 +46,16 @@ static void begin_listing(struct pull *p) {
     if (!p->asking) hub_ask(p);
 }
 
-/* ---- the folder ---- */
+/* ---- what comes into the folder ---- */
 
 static bool has_suffix(const char *name, const char *suffix) {
     size_t len = strlen(name), tail = strlen(suffix);
     return len > tail && strcasecmp(name + len - tail, suffix) == 0;
 }
 
-static void models_of(const struct pull *p, char out[PARCEL_PATH_BYTES]) {
-    snprintf(out, PARCEL_PATH_BYTES, "%.3800s/models", p->stock->options.home);
-}
-
-static void folder_of(const struct pull *p, const struct origin *origin, char out[PARCEL_PATH_BYTES]) {
-    char name[ORIGIN_FOLDER_BYTES];
-    origin_folder(origin, name);
-    snprintf(out, PARCEL_PATH_BYTES, "%.3800s/models/%s", p->stock->options.home, name);
-}
-
-/* A folder that is looked for among those of all pulled models. */
-struct search {
-    const struct origin *origin;     /* by one of its names */
-    const uint8_t *fingerprint;      /* or with this one; NULL: none */
-    const struct listing_file *file; /* else: with this file, whole */
-    bool found;
-    char path[PARCEL_PATH_BYTES], name[ORIGIN_NAME_BYTES];
-};
-
-static bool goes_by(const struct manifest *m, const struct origin *origin) {
-    struct origin named;
-    bool found = false;
-    for (size_t i = 0; i < m->name_count && !found; i++)
-        found = origin_parse(&named, m->names[i], NULL) == 0 && origin_same(&named, origin);
-    return found;
-}
-
-static bool holds(struct search *s, const struct manifest *m) {
-    for (size_t i = 0; m->complete && i < m->file_count; i++) {
-        const struct listing_file *f = &m->files[i];
-        if (!f->hashed || memcmp(f->sha256, s->file->sha256, sizeof f->sha256) != 0) continue;
-        snprintf(s->name, sizeof s->name, "%s", manifest_file_name(m, i));
-        return true;
-    }
-    return false;
-}
-
-static bool look_into(void *context, const struct dir_entry *entry) {
-    struct search *s = context;
-    struct manifest m;
-    if (!entry->folder || parcel_manifest(entry->path, &m, NULL) < 0) return true;
-    s->found = s->origin ? goes_by(&m, s->origin) : holds(s, &m);
-    s->found |= s->fingerprint && m.known && memcmp(s->fingerprint, m.fingerprint, sizeof m.fingerprint) == 0;
-    if (s->found) snprintf(s->path, sizeof s->path, "%s", entry->path);
-    manifest_deinit(&m);
-    return !s->found;
-}
-
-static bool search(const struct pull *p, struct search *s) {
-    char models[PARCEL_PATH_BYTES];
-    models_of(p, models);
-    dir_list(models, look_into, s);
-    return s->found;
-}
-
-/* The same bytes were pulled from elsewhere: they are here already. */
-static void adopt_files(const struct pull *p, const struct manifest *m, const char *path) {
-    for (size_t i = 0; i < m->file_count; i++) {
-        struct search s = {.file = &m->files[i]};
-        if (m->files[i].hashed && search(p, &s) && strcmp(s.path, path) != 0)
-            parcel_link(path, manifest_file_name(m, i), s.path, s.name);
-    }
-}
-
 static int check_room(const struct pull *p, struct error *error) {
     char models[PARCEL_PATH_BYTES];
-    models_of(p, models);
+    pulled_home(p->stock->options.home, models);
     uint64_t missing = transfer_missing_bytes(&p->parcel.transfer), room = parcel_room(models);
     uint64_t max = p->stock->options.disk_max, used = max ? parcel_used(models) : 0;
     if (missing > room)
@@ -145,8 +82,11 @@ static bool all_here(const struct pull *p) {
     return true;
 }
 
-/* Nothing is asked of the hub before it is known what other nodes have. */
-static void reserve_all(struct pull *p) {
+/* Once it is known which model it is, nothing is asked of the hub before it is known what other nodes have of it. */
+static void turn_to_peers(struct pull *p) {
+    p->from_peers = p->plan || hold_has_peers(p->stock);
+    p->feed_us = p->mapped_us = p->starved_us = 0;
+    if (!p->from_peers) return;
     for (size_t file = 0; file < p->parcel.manifest.file_count; file++) {
         struct chunks *c = &p->parcel.transfer.files[file].chunks;
         for (uint32_t i = 0; i < c->count; i++) c->items[i].reserved = true;
@@ -157,7 +97,7 @@ static void open_parcel(struct pull *p, struct manifest *m, const char *path) {
     struct error why = {0};
     if (!p->plan || m->name_count == 0) manifest_add_name(m, p->name);
     if (p->alias[0]) manifest_add_name(m, p->alias);
-    m->whole = p->whole;
+    m->whole = p->whole |= p->check && m->whole;
     if (parcel_open(&p->parcel, path, m, clock_us(), &why) < 0) {
         pull_fail(p, &why);
         return;
@@ -168,16 +108,15 @@ static void open_parcel(struct pull *p, struct manifest *m, const char *path) {
     p->header_bytes = 0;
     p->chains = calloc(p->parcel.manifest.file_count, sizeof *p->chains);
     p->chain_states = calloc(p->parcel.manifest.file_count + 1, sizeof *p->chain_states);
-    p->from_peers = p->plan || hold_has_peers(p->stock);
+    p->from_peers = false;
     mates_close_depot(p->stock, path);
-    p->feed_us = p->mapped_us = p->starved_us = 0;
     if (p->chains == NULL || p->chain_states == NULL) {
         fail_code(p, ERR_NOMEM, "out of memory");
         return;
     }
     set_state(p, STOCK_HEADERS);
     if (p->whole) transfer_want_all(&p->parcel.transfer);
-    if (p->from_peers) reserve_all(p);
+    if (p->parcel.manifest.known) turn_to_peers(p);
     p->parcel.manifest.complete &= all_here(p);
     if (check_room(p, &why) < 0) {
         pull_fail(p, &why);
@@ -204,7 +143,7 @@ static void open_listed(struct pull *p, struct manifest *m) {
         snprintf(m->origin.file, sizeof m->origin.file, "%s", gguf ? first->path : "");
         m->origin.quant[0] = '\0';
     }
-    folder_of(p, &m->origin, path);
+    pulled_place(p->stock->options.home, m, path);
     p->leader = find_leader(p, path);
     if (p->leader) {
         manifest_add_name(&p->leader->parcel.manifest, p->name);
@@ -214,7 +153,7 @@ static void open_listed(struct pull *p, struct manifest *m) {
         for (size_t i = 0; i < there.name_count; i++) manifest_add_name(m, there.names[i]);
         manifest_deinit(&there);
     }
-    adopt_files(p, m, path);
+    pulled_adopt(p->stock->options.home, m, path);
     open_parcel(p, m, path);
 }
 
@@ -295,10 +234,20 @@ static void refuse_content(struct pull *p, struct error *why) {
     if (!p->parcel.manifest.known) parcel_remove(p->parcel.path, NULL);
 }
 
+static void recheck_all(struct pull *p) {
+    struct transfer *t = &p->parcel.transfer;
+    for (uint32_t file = 0; file < t->file_count; file++) {
+        struct chunks *c = &t->files[file].chunks;
+        for (uint32_t i = 0; i < c->count; i++) c->items[i].wanted |= chunks_full(c, i);
+        transfer_recheck(t, file, &p->effects);
+    }
+}
+
 /* All of it, or what the plan says, or nothing until somebody says. */
 static void begin_fetching(struct pull *p) {
     struct error why = {0};
     if (p->whole) transfer_want_all(&p->parcel.transfer);
+    if (p->check) recheck_all(p);
     if (p->plan && hold_begin(p, &why) < 0) {
         pull_fail(p, &why);
         return;
@@ -308,7 +257,7 @@ static void begin_fetching(struct pull *p) {
         return;
     }
     p->feed_us = 0;
-    set_state(p, p->whole || p->plan ? STOCK_FETCHING : STOCK_PLANNING);
+    set_state(p, p->whole || p->plan || p->check ? STOCK_FETCHING : STOCK_PLANNING);
 }
 
 static void all_headers_here(struct pull *p) {
@@ -322,6 +271,7 @@ static void all_headers_here(struct pull *p) {
     manifest->known = true;
     model_fingerprint(&m, manifest->fingerprint);
     model_deinit(&m);
+    if (!p->from_peers) turn_to_peers(p);
     if (parcel_save(&p->parcel, &why) < 0) {
         pull_fail(p, &why);
         return;
@@ -450,18 +400,32 @@ void pull_carry_out(struct pull *p) {
             break;
         case TRANSFER_RECORD: keep_records(p, &e); break;
         case TRANSFER_CHECK: give_check(p, &e); break;
-        case TRANSFER_WRONG: hold_wrong(p, e.giver); break;
+        case TRANSFER_WRONG: hold_wrong(p, e.file, e.chunk, e.giver); break;
         case TRANSFER_READY: hold_chunk_ready(p, e.file, e.chunk); break;
         }
     }
     p->effects.count = 0;
 }
 
+void pull_recheck(struct pull *p, uint32_t file, uint32_t chunk) {
+    transfer_recheck_chunk(&p->parcel.transfer, file, chunk, &p->effects);
+}
+
+/* What was whole, and is not since the disk has changed it. */
+static void keep_loss(struct pull *p) {
+    struct manifest *m = &p->parcel.manifest;
+    if (!m->complete || all_here(p)) return;
+    m->complete = false;
+    parcel_save(&p->parcel, NULL);
+}
+
 void pull_checked(struct hasher_job *job) {
     struct pull *p = job->owner;
+    uint64_t mended = p->parcel.transfer.mended;
     p->jobs--;
     transfer_checked(&p->parcel.transfer, &job->check, job->code, job->hash, job->last ? job->whole : NULL, clock_us(),
                      &p->effects);
+    if (p->parcel.transfer.mended > mended) keep_loss(p);
     if (job->handed_on || job->last) hold_chain_ended(p, job);
     free(job);
 }
@@ -469,14 +433,16 @@ void pull_checked(struct hasher_job *job) {
 static void finish(struct pull *p) {
     struct error why = {0};
     p->parcel.manifest.complete = all_here(p);
+    p->check = false;
     transfer_stop(&p->parcel.transfer, NULL, &p->effects);
     if (parcel_sync(&p->parcel, &why) < 0 || parcel_save(&p->parcel, &why) < 0) {
         pull_fail(p, &why);
         return;
     }
     set_state(p, STOCK_DONE);
-    log_info(p->stock->options.log, "pull of %s is done: %llu MiB", p->name,
-             (unsigned long long)(manifest_bytes(&p->parcel.manifest) >> 20));
+    log_info(p->stock->options.log, "pull of %s is done: %llu MiB, %llu chunks were wrong and came again", p->name,
+             (unsigned long long)(manifest_bytes(&p->parcel.manifest) >> 20),
+             (unsigned long long)p->parcel.transfer.mended);
 }
 
 /* A folder with nothing in it is not kept. */
@@ -539,7 +505,7 @@ bool pull_under_way(const struct pull *p) {
 /* What lies there already, of this or an earlier run; else ask the hub. */
 static void begin_anew(struct pull *p) {
     struct manifest m = {0};
-    struct search here = {.origin = &p->origin};
+    struct pulled_search here = {.origin = &p->origin};
     close_parcel(p);
     p->error = (struct error){0};
     p->last = (struct stock_view){0};
@@ -549,9 +515,13 @@ static void begin_anew(struct pull *p) {
     p->number = ++p->stock->pull_number;
     hold_forget_inquiries(p);
     p->given_bytes = 0;
-    if (p->plan) here.fingerprint = p->plan->fingerprint;
-    if (search(p, &here) && !find_leader(p, here.path) && parcel_manifest(here.path, &m, NULL) == 0)
+    p->banned_count = 0;
+    if (p->plan || p->check) here.fingerprint = p->plan ? p->plan->fingerprint : p->told_fingerprint;
+    bool found = pulled_find(p->stock->options.home, &here) && !find_leader(p, here.path);
+    if (found && parcel_manifest(here.path, &m, NULL) == 0)
         open_parcel(p, &m, here.path);
+    else if (p->check)
+        fail_code(p, ERR_NOT_FOUND, "nothing of it was pulled to this node: there is nothing to compare");
     else
         begin_listing(p);
     manifest_deinit(&m);
@@ -579,6 +549,17 @@ void pull_begin(struct pull *p, const char *name, bool whole) {
     }
 }
 
+void pull_check(struct pull *p) {
+    p->check = true;
+    if (!pull_under_way(p)) {
+        p->all = false;
+        begin_or_wait(p);
+    } else if (p->state == STOCK_PLANNING || p->state == STOCK_FETCHING) {
+        begin_fetching(p);
+        pull_carry_out(p);
+    }
+}
+
 void pull_hold(struct pull *p, struct wire_plan *plan, bool all, uint64_t report) {
     bool same = p->plan && wire_plan_hash(p->plan) == wire_plan_hash(plan);
     free(p->plan);
@@ -595,10 +576,9 @@ void pull_hold(struct pull *p, struct wire_plan *plan, bool all, uint64_t report
 }
 
 void pull_take_manifest(struct pull *p, struct manifest *m) {
-    char path[PARCEL_PATH_BYTES], name[ORIGIN_FOLDER_BYTES];
+    char path[PARCEL_PATH_BYTES];
     m->complete = false;
-    manifest_folder(m, name);
-    snprintf(path, sizeof path, "%.3800s/models/%s", p->stock->options.home, name);
+    pulled_place(p->stock->options.home, m, path);
     p->leader = find_leader(p, path);
     if (p->leader == NULL) open_parcel(p, m, path);
 }
@@ -610,8 +590,8 @@ void pull_halt(struct pull *p, bool remove) {
     pull_carry_out(p);
     if (pull_under_way(p)) set_state(p, STOCK_PAUSED);
     if (!remove) return;
-    struct search here = {.origin = &p->origin};
-    if (search(p, &here)) parcel_remove(here.path, NULL);
+    struct pulled_search here = {.origin = &p->origin};
+    if (pulled_find(p->stock->options.home, &here)) parcel_remove(here.path, NULL);
     p->removed = true;
     p->stock->urgent = true;
 }
@@ -625,7 +605,7 @@ void pull_turn(struct pull *p, uint64_t now_us) {
             end_failed(p);
         else if (p->state == STOCK_HEADERS)
             want_headers(p);
-        else if (p->state == STOCK_FETCHING && (p->plan ? hold_done(p, now_us) : transfer_done(t)))
+        else if (p->state == STOCK_FETCHING && !(p->check && p->jobs > 0) && (p->plan ? hold_done(p, now_us) : transfer_done(t)))
             finish(p);
     }
     hold_turn(p, now_us);

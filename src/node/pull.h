@@ -80,6 +80,7 @@ struct pull {
     uint64_t given_bytes;            /* that came from other nodes */
     uint8_t told_fingerprint[WIRE_FINGERPRINT_BYTES]; /* of the manifest, also when the parcel is closed */
     bool whole;                                       /* all of it is wanted, whatever others hold */
+    bool check;                                       /* what is here is wanted, and compared with its hashes again */
     struct wire_plan *plan;                           /* what to hold; NULL: none, or the whole */
     bool all;                                         /* and see to it that the others do */
     uint64_t reports[8];                              /* nodes that hear how far this one is */
@@ -103,6 +104,7 @@ struct pull {
 struct pull *pull_new(struct stock *s, const struct origin *origin, const char *name);
 void pull_free(struct pull *p); /* at rest, or after its hasher and fetcher are gone */
 void pull_begin(struct pull *p, const char *name, bool whole);
+void pull_check(struct pull *p); /* what is here, with its hashes */
 void pull_hold(struct pull *p, struct wire_plan *plan, bool all, uint64_t report); /* plan: taken */
 void pull_halt(struct pull *p, bool remove);
 void pull_checked(struct hasher_job *job); /* taken */
@@ -115,4 +117,6 @@ void pull_take_manifest(struct pull *p, struct manifest *m);
 void pull_fail(struct pull *p, const struct error *why);
 bool pull_under_way(const struct pull *p);
 void pull_carry_out(struct pull *p);
+/* Compare a chunk with its hash again. */
+void pull_recheck(struct pull *p, uint32_t file, uint32_t chunk);
 void pull_listed(struct pull *p); /* the hub's list is complete */

@@ -26,7 +26,7 @@ struct order {
     enum order_type type;
     char name[ORIGIN_NAME_BYTES];
     struct origin origin;
-    bool whole, all;
+    bool whole, check, all;
     uint64_t report;
     struct wire_plan *plan; /* of ORDER_HOLD */
 };
@@ -40,7 +40,9 @@ static struct pull *find_pull(struct stock *s, const struct origin *origin) {
 static void obey(struct stock *s, struct order *o) {
     struct pull *p = o->plan ? hold_find(s, o->plan->fingerprint, o->name) : find_pull(s, &o->origin);
     if (p == NULL && o->type <= ORDER_HOLD) p = pull_new(s, &o->origin, o->name);
-    if (o->type == ORDER_PULL) {
+    if (o->check) {
+        pull_check(p);
+    } else if (o->type == ORDER_PULL) {
         pull_begin(p, o->name, o->whole);
     } else if (o->type == ORDER_HOLD) {
         pull_hold(p, o->plan, o->all, o->report);
@@ -263,6 +265,12 @@ void stock_free(struct stock *s) {
 
 int stock_pull(struct stock *s, const char *name, bool whole, struct error *error) {
     struct order o = {.type = ORDER_PULL, .whole = whole};
+    int rc = origin_parse(&o.origin, name, error);
+    return rc < 0 ? rc : give_order(s, &o, name, error);
+}
+
+int stock_check(struct stock *s, const char *name, struct error *error) {
+    struct order o = {.type = ORDER_PULL, .check = true};
     int rc = origin_parse(&o.origin, name, error);
     return rc < 0 ? rc : give_order(s, &o, name, error);
 }

@@ -97,6 +97,8 @@ int stock_pull(struct stock *s, const char *name, bool whole, struct error *erro
 int stock_hold(struct stock *s, const struct wire_plan *plan, bool all, struct error *error);
 /* What came of that. False: nobody asked for it. */
 bool stock_find_held(struct stock *s, const uint8_t *fingerprint, struct stock_view *out);
+/* Compare what is here of a pulled model with its hashes, fetch again what is wrong. */
+int stock_check(struct stock *s, const char *name, struct error *error);
 /* Stop and keep what is here / and delete it. ERR_NOT_FOUND: nothing of that name is under way. */
 int stock_pause(struct stock *s, const char *name, struct error *error);
 int stock_cancel(struct stock *s, const char *name, struct error *error);

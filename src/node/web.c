@@ -222,6 +222,7 @@ static const struct route {
     {"GET", "/caravan/v1/downloads", downloads_get},
     {"POST", "/caravan/v1/downloads", downloads_start},
     {"POST", "/caravan/v1/downloads/pause", downloads_pause},
+    {"POST", "/caravan/v1/downloads/check", downloads_check},
     {"POST", "/caravan/v1/downloads/cancel", downloads_cancel},
     {"GET", "/caravan/v1/events", events_open},
     {"GET", "/caravan/v1/activity", get_activity},

@@ -31,6 +31,7 @@ struct chunk {
     bool wanted, busy; /* busy: somebody fetches it */
     bool reserved;     /* comes from another node, not from where the model comes from */
     bool expected;     /* `hash` is what somebody who knows said; it is not compared yet */
+    uint8_t mended;    /* how often it was found wrong */
     uint16_t checking; /* how often it is being hashed */
     uint16_t giver;    /* who was asked for it: the driver's number */
     uint8_t hash[CHUNKS_HASH_BYTES];

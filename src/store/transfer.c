@@ -20,6 +20,7 @@ enum {
     MEASURE_US = 1 * SECOND,
     GROW_AGAIN_US = 20 * SECOND,
     AGAIN_MAX = 1,
+    MENDED_MAX = 3,
 };
 
 int transfer_init(struct transfer *t, const struct manifest *m, uint64_t seed, struct error *error) {
@@ -293,9 +294,12 @@ void transfer_verified(struct transfer *t, uint32_t file, struct transfer_effect
     record(e, file, 0, f->chunks.count);
 }
 
+void transfer_recheck_chunk(struct transfer *t, uint32_t file, uint32_t chunk, struct transfer_effects *e) {
+    if (chunks_full(&t->files[file].chunks, chunk)) check(t, file, chunk, true, false, e);
+}
+
 void transfer_recheck(struct transfer *t, uint32_t file, struct transfer_effects *e) {
-    for (uint32_t i = 0; i < t->files[file].chunks.count; i++)
-        if (chunks_full(&t->files[file].chunks, i)) check(t, file, i, true, false, e);
+    for (uint32_t i = 0; i < t->files[file].chunks.count; i++) transfer_recheck_chunk(t, file, i, e);
 }
 
 void transfer_take_chain(struct transfer *t, uint32_t file, uint32_t begin, uint32_t end, struct transfer_effects *e) {
@@ -322,13 +326,19 @@ static void whole_is_known(struct transfer *t, uint32_t file, const uint8_t *who
     transfer_stop(t, &why, e);
 }
 
-/* What was read back is not what was written, or cannot be read: this chunk comes again. */
+/* What was read back is not what was written, or cannot be read: this chunk comes again, and must be what it was. If
+ * it never is, the whole file's hash is left to say who is right. */
 static void mend(struct transfer *t, uint32_t file, uint32_t chunk, struct transfer_effects *e) {
     struct transfer_file *f = &t->files[file];
-    if (f->chunks.items[chunk].giver)
-        emit(e, (struct transfer_effect){
-                    .type = TRANSFER_WRONG, .file = file, .chunk = chunk, .giver = f->chunks.items[chunk].giver});
-    f->chunks.items[chunk].giver = 0;
+    struct chunk *k = &f->chunks.items[chunk];
+    if (k->giver)
+        emit(e, (struct transfer_effect){.type = TRANSFER_WRONG, .file = file, .chunk = chunk, .giver = k->giver});
+    k->giver = 0;
+    k->expected |= k->state == CHUNK_VERIFIED;
+    if (k->mended < MENDED_MAX)
+        k->mended++;
+    else
+        k->expected = false;
     chunks_drop(&f->chunks, chunk);
     t->mended++;
     record(e, file, chunk, 1);

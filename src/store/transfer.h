@@ -107,7 +107,8 @@ void transfer_given(struct transfer *t, uint32_t file, uint32_t chunk, uint16_t 
                     struct transfer_effects *e);
 /* The chain is this node's to lengthen over chunks [begin, end); transfer_checked is told no whole file's hash then. */
 void transfer_take_chain(struct transfer *t, uint32_t file, uint32_t begin, uint32_t end, struct transfer_effects *e);
-/* Everything of the file that is here is to be compared with its hashes again. */
+/* A chunk that is here, or everything of the file that is, is to be compared with its hash again. */
+void transfer_recheck_chunk(struct transfer *t, uint32_t file, uint32_t chunk, struct transfer_effects *e);
 void transfer_recheck(struct transfer *t, uint32_t file, struct transfer_effects *e);
 /* The whole file's hash turned out right: everything here of it is. */
 void transfer_verified(struct transfer *t, uint32_t file, struct transfer_effects *e);

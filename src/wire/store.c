@@ -42,6 +42,11 @@ static void walk_chunk(struct codec *c, struct wire_store *m) {
     codec_choice(c, &m->state, WIRE_STORE_COMING);
 }
 
+static void walk_wrong(struct codec *c, struct wire_store *m) {
+    walk_place(c, m);
+    codec_u32(c, &m->chunk);
+}
+
 static void walk_chain(struct codec *c, struct wire_store *m) {
     walk_place(c, m);
     codec_u32(c, &m->chunk);
@@ -69,6 +74,7 @@ static void walk(struct codec *c, struct wire_store *m) {
         codec_choice(c, &m->state, 1);
         break;
     case WIRE_STORE_SHARE: walk_progress(c, m); break;
+    case WIRE_STORE_WRONG: walk_wrong(c, m); break;
     default: c->failed = true; break;
     }
 }

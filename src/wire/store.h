@@ -33,6 +33,7 @@ enum wire_store_type {
     WIRE_STORE_VERIFIED,
     WIRE_STORE_SHARE_GET, /* what of this model is on your disk? state 1: delete it */
     WIRE_STORE_SHARE,
+    WIRE_STORE_WRONG, /* a chunk that you gave does not have its hash: look at it again */
 };
 
 enum wire_store_state { WIRE_STORE_ABSENT, WIRE_STORE_HERE, WIRE_STORE_COMING };

@@ -1,10 +1,11 @@
 """A cluster that pulls: the hub serves each byte once, each node keeps its part, nodes give what they have."""
+import shutil
 import subprocess
 
 import pytest
 from conftest import CARAVAN, Home, shapes, wait_until
 
-LAYERS = 16
+LAYERS, CHUNK = 16, 65536
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,8 @@ def test_all_pull_at_once(cluster, hub, wide):
     assert hub.served <= 1.1 * size, hub.served / size
 
 
-def test_a_newcomer_gets_its_part_from_the_others(cluster, hub, wide, tmp_path):
+@pytest.mark.parametrize("asked", [0, 2], ids=["another", "itself"])
+def test_a_newcomer_gets_its_part_from_the_others(cluster, hub, wide, tmp_path, asked):
     hub.add("org/wide", "w-Q8_0.gguf", wide)
     together = cluster(2)
     nodes = together.nodes
@@ -125,9 +127,45 @@ def test_a_newcomer_gets_its_part_from_the_others(cluster, hub, wide, tmp_path):
     late.cli("join", nodes[0].cli("code").stdout.strip())
     together.nodes.append(late)
     together.start(late, 2)
-    nodes[0].cli("load", "org/wide", "--nodes", "3", "--context", "256")
+    nodes[asked].cli("load", "org/wide", "--nodes", "3", "--context", "256")
     assert logits(late, "org/wide") == reference(wide)
     assert hub.served == served and disk(late) > 1e6
+
+
+def same_bytes(path, model):
+    return path.read_bytes() == model.read_bytes()
+
+
+def pulled_model(home):
+    (path,) = (home.path / "models").glob("*/*.gguf")
+    return path
+
+
+def differing(path, model):
+    """Chunks that are not as in the model, where the disk holds something."""
+    mine, right = path.read_bytes(), model.read_bytes()
+    cuts = range(0, len(right), CHUNK)
+    return [at // CHUNK for at in cuts if mine[at:at + CHUNK] != right[at:at + CHUNK] and any(mine[at:at + CHUNK])]
+
+
+def test_a_node_that_gives_wrong_bytes_is_banned_and_mends_them(cluster, hub, wide, tmp_path):
+    hub.add("org/wide", "w-Q8_0.gguf", wide)
+    first = Home(tmp_path / "home0", hub)
+    first.cli("pull", "org/wide")
+    shutil.copytree(first.path / "models", tmp_path / "home1/models")
+    served, size = hub.served, wide.stat().st_size
+    with pulled_model(Home(tmp_path / "home1", hub)).open("r+b") as file:
+        for at in range(2 * 1024 * 1024, size, 16 * CHUNK):
+            file.seek(at + 77)
+            file.write(b"wrong")
+    nodes = cluster(3).nodes
+    nodes[2].cli("load", "org/wide", "--nodes", "3", "--split", "pipeline", "--context", "256")
+    assert hub.served == served and disk(nodes[2]) > 1e6
+    assert differing(pulled_model(nodes[2]), wide) == []
+    assert wait_until(lambda: any("do not have their hash -> nothing more" in line for line in nodes[2].log), 20)
+    assert wait_until(lambda: any("do not have their hash -> compared again" in line for line in nodes[1].log), 20)
+    assert wait_until(lambda: same_bytes(pulled_model(nodes[1]), wide), 30)
+    assert hub.served == served
 
 
 def test_a_file_of_one_node_serves_all(cluster, hub, wide):

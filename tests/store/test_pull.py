@@ -202,6 +202,21 @@ def test_bytes_that_change_on_the_disk_come_again(home, hub, repo, model):
     assert hub.served <= 1.05 * size
 
 
+def test_a_check_finds_what_the_disk_has_changed(home, hub, repo, model):
+    assert "nothing of it was pulled" in home.fails("pull", "org/repo", "--check")
+    home.cli("pull", "org/repo")
+    path, served = Path(home.json("list")[0]["path"]), hub.served
+    home.cli("pull", "org/repo", "--check")
+    assert hub.served == served
+    with path.open("r+b") as file:
+        for at in (100, 1_000_000, 5_000_000):
+            file.seek(at)
+            file.write(b"wrong bytes here")
+    home.cli("pull", "org/repo", "--check")
+    assert same(path, model) and hub.served == served + 3 * 65536
+    assert home.json("list")[0]["path"] == str(path)
+
+
 def test_pause_go_on_cancel(home, hub, repo, model):
     hub.rate = 4e6
     home.start()
