@@ -163,6 +163,8 @@ class CdnHandler(Handler):
             end = min(file.size, int(asked[2]) + 1) if asked[2] else file.size
             if begin >= file.size:
                 return self.reply(416)
+        with hub.lock:
+            hub.asked += end - begin
         self.send_response(status)
         self.send_header("ETag", f'"{file.sha256[:32]}"')
         self.send_header("Accept-Ranges", "bytes")
@@ -215,7 +217,8 @@ class Hub:
     def __init__(self, rate=0, host="127.0.0.1"):
         self.repos, self.gated, self.links = {}, {}, {}
         self.tree, self.ranges, self.page, self.redirect = True, True, 1000, None
-        self.faults, self.hub_faults, self.requests, self.served = [], [], [], 0
+        self.faults, self.hub_faults, self.requests = [], [], []
+        self.served = self.asked = 0  # bytes that left (and may be lost on the way), bytes that were asked for
         self.rate, self.due, self.host = rate, 0.0, host
         self.lock, self.stalled = threading.Lock(), threading.Event()
         self.hub, self.cdn = Server(self, HubHandler, host), Server(self, CdnHandler, host)

@@ -2,6 +2,7 @@
 import json
 import re
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -79,6 +80,15 @@ class Home:
         command = ["curl", "-s", "--unix-socket", str(self.path / "run/socket"), *flags,
                    f"http://localhost/caravan/v1/{path}"]
         return json.loads(subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout)
+
+
+def held_bytes(home):
+    """Bytes that the home's maps of chunks say are here."""
+    total = 0
+    for path in (home.path / "models").glob("*/.*.map"):
+        data = path.read_bytes()
+        total += sum(struct.unpack_from("<I", data, at)[0] for at in range(64, len(data), 40))
+    return total
 
 
 @pytest.fixture
