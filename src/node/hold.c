@@ -391,8 +391,10 @@ static bool from_hub(const struct pull *p) {
     return o->repo[0] || o->address[0];
 }
 
-static void feed_file(struct pull *p, uint32_t file, bool settled) {
+/* How many chunks are left to the hub. */
+static unsigned feed_file(struct pull *p, uint32_t file, bool settled) {
     struct chunks *c = &p->parcel.transfer.files[file].chunks;
+    unsigned left = 0;
     for (uint32_t i = 0; i < c->count; i++) {
         struct chunk *k = &c->items[i];
         if (!k->wanted || !k->reserved || k->busy || chunks_full(c, i)) continue;
@@ -403,8 +405,10 @@ static void feed_file(struct pull *p, uint32_t file, bool settled) {
             ask_chunk(p, to, file, i);
         else if (!has && !fetches && from_hub(p) && settled)
             k->reserved = false;
+        left += !k->reserved;
         p->starving |= !to && !has && !fetches && !from_hub(p);
     }
+    return left;
 }
 
 /* Who said that it has the chunk has it no more: others may. Who is to fetch it for all may not know the plan yet, and
@@ -462,6 +466,7 @@ void hold_mate_lost(struct pull *p, const struct mate *lost) {
             if (c->items[i].busy && c->items[i].giver == lost->number) c->items[i].busy = false;
     }
     forget_inquiry(p, lost->node);
+    p->mapped_us = clock_us(); /* it may come back and say what it has */
     for (struct mate_map **at = &p->maps; *at;) {
         struct mate_map *map = *at;
         if (map->mate != lost->number) {
@@ -479,6 +484,8 @@ void hold_mate_lost(struct pull *p, const struct mate *lost) {
 static void drop_silent(struct pull *p, uint64_t now_us) {
     for (struct mate *m = p->stock->mates; m; m = m->next) {
         if (m->asked == 0 || now_us < m->heard_us + SILENT_US) continue;
+        log_warn(p->stock->options.log, "node %016llx gave nothing of %s for %d s -> not waited for any longer",
+                 (unsigned long long)m->node, p->name, SILENT_US / SECOND);
         hold_mate_lost(p, m);
         m->asked = 0;
         for (size_t file = 0; file < p->parcel.manifest.file_count && from_hub(p); file++)
@@ -686,7 +693,10 @@ static void feed(struct pull *p, uint64_t now_us) {
     drop_silent(p, now_us);
     p->starving = false;
     bool settled = is_settled(p, now_us);
-    for (uint32_t i = 0; i < p->parcel.manifest.file_count; i++) feed_file(p, i, settled);
+    unsigned left = 0;
+    for (uint32_t i = 0; i < p->parcel.manifest.file_count; i++) left += feed_file(p, i, settled);
+    if (left > 0)
+        log_info(p->stock->options.log, "pull of %s: %u chunks that no other node has -> from the hub", p->name, left);
     if (!p->starving || !settled) p->starved_us = now_us;
     struct error why;
     error_set(&why, ERR_NOT_FOUND, "%.200s: no node that can be reached has all of its bytes", p->name);

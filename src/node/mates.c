@@ -94,9 +94,19 @@ static struct parcel *open_folder(struct stock *s, const char *folder, struct ma
     return open;
 }
 
+static struct parcel *open_pulled(struct stock *s, struct pulled_search here) {
+    struct manifest m;
+    if (!pulled_find(s->options.home, &here) || parcel_manifest(here.path, &m, NULL) < 0) return NULL;
+    struct parcel *open = m.known ? open_folder(s, here.path, &m) : NULL;
+    manifest_deinit(&m);
+    return open;
+}
+
 static struct parcel *open_depot(struct stock *s, const uint8_t *fingerprint, const char *name) {
     char path[STOCK_PATH_BYTES], folder[PARCEL_PATH_BYTES];
     struct manifest m;
+    struct parcel *pulled = open_pulled(s, (struct pulled_search){.fingerprint = fingerprint});
+    if (pulled) return pulled;
     if (s->options.locate(s->options.context, fingerprint, name, path) < 0) return NULL;
     if (parcel_manifest_of(path, &m, folder) < 0) return open_plain(s, fingerprint, name, path);
     struct parcel *open = open_folder(s, folder, &m);
@@ -106,13 +116,8 @@ static struct parcel *open_depot(struct stock *s, const uint8_t *fingerprint, co
 
 static struct parcel *open_named(struct stock *s, const char *name) {
     struct origin origin;
-    struct manifest m;
-    struct pulled_search here = {.origin = &origin};
-    if (origin_parse(&origin, name, NULL) < 0 || !pulled_find(s->options.home, &here)) return NULL;
-    if (parcel_manifest(here.path, &m, NULL) < 0) return NULL;
-    struct parcel *open = m.known ? open_folder(s, here.path, &m) : NULL;
-    manifest_deinit(&m);
-    return open;
+    if (origin_parse(&origin, name, NULL) < 0) return NULL;
+    return open_pulled(s, (struct pulled_search){.origin = &origin});
 }
 
 static struct parcel *obtain(struct stock *s, const uint8_t *fingerprint) {
