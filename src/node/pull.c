@@ -596,6 +596,11 @@ void pull_halt(struct pull *p, bool remove) {
     p->stock->urgent = true;
 }
 
+static bool all_is_right(struct pull *p, uint64_t now_us) {
+    if (p->check && p->jobs > 0) return false; /* it is being looked at */
+    return p->plan ? hold_done(p, now_us) : transfer_done(&p->parcel.transfer);
+}
+
 void pull_turn(struct pull *p, uint64_t now_us) {
     hub_turn(p, now_us);
     if (p->open && pull_under_way(p)) {
@@ -605,7 +610,7 @@ void pull_turn(struct pull *p, uint64_t now_us) {
             end_failed(p);
         else if (p->state == STOCK_HEADERS)
             want_headers(p);
-        else if (p->state == STOCK_FETCHING && !(p->check && p->jobs > 0) && (p->plan ? hold_done(p, now_us) : transfer_done(t)))
+        else if (p->state == STOCK_FETCHING && all_is_right(p, now_us))
             finish(p);
     }
     hold_turn(p, now_us);

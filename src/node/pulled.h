@@ -1,5 +1,5 @@
-/* The folders of pulled models in a home: where one belongs, and which one is there under a name, with a fingerprint, or
- * with a file of the same bytes. Any thread; no memory is kept. */
+/* The folders of pulled models in a home: where one belongs, and which one is there under a name, with a fingerprint,
+ * or with a file of the same bytes. Any thread; no memory is kept. */
 #pragma once
 #include "node/parcel.h"
 
