@@ -103,6 +103,7 @@ void chunks_fill(struct chunks *c, uint64_t offset, uint64_t len) {
 
 void chunks_drop(struct chunks *c, uint32_t index) {
     c->items[index].have = 0;
+    c->items[index].drops++;
     c->items[index].state = CHUNK_OPEN;
 }
 

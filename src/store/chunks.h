@@ -33,6 +33,7 @@ struct chunk {
     bool expected;     /* `hash` is what somebody who knows said; it is not compared yet */
     uint8_t mended;    /* how often it was found wrong */
     uint16_t checking; /* how often it is being hashed */
+    uint16_t drops;    /* how often what was here was given up: hashes of it say nothing of what came since */
     uint16_t giver;    /* who was asked for it: the driver's number */
     uint8_t hash[CHUNKS_HASH_BYTES];
 };

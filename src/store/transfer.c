@@ -112,6 +112,7 @@ static void check(struct transfer *t, uint32_t file, uint32_t chunk, bool hash, 
                                      .chunk = chunk,
                                      .hash = hash,
                                      .chain = chain,
+                                     .drops = f->chunks.items[chunk].drops,
                                      .round = f->chain_round});
 }
 
@@ -353,7 +354,7 @@ void transfer_checked(struct transfer *t, const struct transfer_effect *check_of
     bool current = check_of->round == f->chain_round || !check_of->chain;
     k->checking--;
     bool known = k->state != CHUNK_OPEN || k->expected, right = memcmp(hash, k->hash, CHUNKS_HASH_BYTES) == 0;
-    if (!chunks_full(&f->chunks, check_of->chunk)) {
+    if (!chunks_full(&f->chunks, check_of->chunk) || check_of->drops != k->drops) {
         /* dropped meanwhile */
     } else if (code < 0 || (known && check_of->hash && !right)) {
         mend(t, check_of->file, check_of->chunk, e);

@@ -51,7 +51,7 @@ struct transfer_effect {
     unsigned stream;
     uint32_t file, chunk, count, round;
     uint64_t offset, len;
-    uint16_t giver;
+    uint16_t giver, drops;
     bool hash, chain;
 };
 
