@@ -29,6 +29,7 @@ enum {
     SETTLE_US = 10 * SECOND, /* for everybody to say what they have */
     STARVED_US = 30 * SECOND,
     PATIENCE_US = 10 * SECOND, /* with a member that does not fetch its part: it may not know the plan yet */
+    MEMBER_LOST_US = 15 * SECOND,
     PROOF_US = 60 * SECOND, /* for the hash to come round, once everything is here */
 };
 
@@ -196,11 +197,35 @@ static void send_holds(struct pull *p) {
     }
 }
 
+/* Who is out of reach for long does not fetch its part: what begins again begins with another plan. */
+static void watch_members(struct pull *p, uint64_t now_us) {
+    struct error why;
+    for (uint32_t i = 0; i < p->plan->member_count; i++) {
+        struct pull_member *m = &p->members[i];
+        uint64_t node = p->plan->members[i].node;
+        if (m->done || m->seen_us == 0 || mates_find(p->stock, node)) m->seen_us = now_us;
+        if (now_us < m->seen_us + MEMBER_LOST_US) continue;
+        error_set(&why, ERR_LOST,
+                  "node %016llx, which was to keep a part of it, is lost: pull again, what came is still here",
+                  (unsigned long long)node);
+        pull_fail(p, &why);
+        hold_forget_plan(p);
+        free(p->plan);
+        p->plan = NULL;
+        p->all = false;
+        return;
+    }
+}
+
 static void take_progress(struct pull *p, const struct mate *from, const struct wire_store *m) {
     bool same = p->open && memcmp(p->parcel.manifest.fingerprint, m->fingerprint, sizeof m->fingerprint) == 0;
     for (uint32_t i = 0; same && p->plan && p->all && i < p->plan->member_count; i++) {
         if (p->plan->members[i].node != from->node) continue;
-        p->members[i] = (struct pull_member){m->bytes_done, m->bytes_total, m->state == WIRE_STORE_HERE, true, m->code};
+        p->members[i] = (struct pull_member){.bytes_done = m->bytes_done,
+                                             .bytes_total = m->bytes_total,
+                                             .done = m->state == WIRE_STORE_HERE,
+                                             .asked = true,
+                                             .code = m->code};
         if (m->code == 0) continue;
         struct error why;
         error_set(&why, m->code, "node %016llx: %s", (unsigned long long)from->node, m->text);
@@ -718,6 +743,7 @@ void hold_turn(struct pull *p, uint64_t now_us) {
         hand_on_chains(p);
     }
     if (p->from_peers && now_us >= p->feed_us) feed(p, now_us);
+    if (p->owners && p->all) watch_members(p, now_us);
 }
 
 static bool members_done(const struct pull *p) {

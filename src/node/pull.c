@@ -583,15 +583,27 @@ void pull_take_manifest(struct pull *p, struct manifest *m) {
     if (p->leader == NULL) open_parcel(p, m, path);
 }
 
+/* What is here as a whole, or was only to be compared, is not lost with the pull. */
+static void remove_begun(const struct pull *p) {
+    struct pulled_search here = {.origin = &p->origin};
+    struct manifest m;
+    bool complete = false;
+    if (p->check || p->state == STOCK_DONE || !pulled_find(p->stock->options.home, &here)) return;
+    if (parcel_manifest(here.path, &m, NULL) == 0) {
+        complete = m.complete;
+        manifest_deinit(&m);
+    }
+    if (!complete) parcel_remove(here.path, NULL);
+}
+
 void pull_halt(struct pull *p, bool remove) {
     p->again = p->asking = false;
     hub_cancel(p);
     if (p->open) transfer_stop(&p->parcel.transfer, NULL, &p->effects);
     pull_carry_out(p);
+    if (remove) remove_begun(p);
     if (pull_under_way(p)) set_state(p, STOCK_PAUSED);
     if (!remove) return;
-    struct pulled_search here = {.origin = &p->origin};
-    if (pulled_find(p->stock->options.home, &here)) parcel_remove(here.path, NULL);
     p->removed = true;
     p->stock->urgent = true;
 }

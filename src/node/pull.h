@@ -27,6 +27,7 @@ struct pull_member {
     uint64_t bytes_done, bytes_total;
     bool done, asked;
     int code;
+    uint64_t seen_us; /* when it was last in reach; 0: not looked for yet */
 };
 
 /* What a node was asked for a pull, and what it said. */

@@ -115,6 +115,24 @@ def test_all_pull_at_once(cluster, hub, wide):
     assert hub.served <= 1.1 * size, hub.served / size
 
 
+def test_a_pull_ends_with_a_lost_node_and_goes_on_without(cluster, hub, wide):
+    hub.add("org/wide", "w-Q8_0.gguf", wide)
+    hub.rate = 4e6
+    nodes = cluster(4, "--memory", "150M").nodes
+    pull = subprocess.Popen([CARAVAN, "pull", "org/wide"], env=nodes[0].env, stderr=subprocess.PIPE, text=True)
+    assert wait_until(lambda: hub.served > 4e6, 30)
+    parts = {part["node"] for part in nodes[0].downloads()[0]["parts"]}
+    lost = next(n for n in nodes[1:] if next(v["id"] for v in n.json("nodes") if v["self"]) in parts)
+    lost.process.kill()
+    lost.process.wait()
+    told = pull.communicate(timeout=120)[1]
+    assert pull.returncode == 1 and "pull again" in told, told
+    hub.rate = 0
+    nodes[0].cli("pull", "org/wide")
+    nodes[0].cli("load", "org/wide", "--context", "256")
+    assert logits(nodes[0], "org/wide") == reference(wide)
+
+
 @pytest.mark.parametrize("asked", [0, 2], ids=["another", "itself"])
 def test_a_newcomer_gets_its_part_from_the_others(cluster, hub, wide, tmp_path, asked):
     hub.add("org/wide", "w-Q8_0.gguf", wide)

@@ -233,6 +233,14 @@ def test_pause_go_on_cancel(home, hub, repo, model):
     assert "error" in home.post("downloads/pause", model="org/repo")
 
 
+def test_cancel_takes_nothing_from_a_whole_model(home, hub, repo, model):
+    home.start()
+    home.cli("pull", "org/repo")
+    home.post("downloads/cancel", model="org/repo")
+    assert wait_until(lambda: home.downloads() == [], 20)
+    assert same(Path(home.json("list")[0]["path"]), model)
+
+
 def test_who_interrupts_a_pull_keeps_what_came(home, hub, repo, model):
     hub.rate = 4e6
     process = subprocess.Popen([CARAVAN, "pull", "org/repo"], env=home.env, stderr=subprocess.PIPE, text=True)
