@@ -283,8 +283,10 @@ static void all_headers_here(struct pull *p) {
 static void want_headers(struct pull *p) {
     struct error why = {0};
     for (; p->header_file < p->parcel.manifest.file_count; p->header_file++) {
+        uint64_t wanted = p->header_bytes;
         int rc = header_here(p, p->header_file, &why);
         if (rc == ERR_AGAIN) {
+            if (p->header_bytes > wanted) p->feed_us = 0; /* other nodes are asked at once */
             transfer_want(&p->parcel.transfer, p->header_file, 0, p->header_bytes);
             return;
         }
