@@ -600,18 +600,12 @@ static void begin_chains(struct pull *p) {
     }
 }
 
-static void tell_verified(struct pull *p, uint32_t file, bool right) {
-    struct wire_store m = {.type = WIRE_STORE_VERIFIED, .file = file, .state = right};
-    memcpy(m.fingerprint, p->parcel.manifest.fingerprint, sizeof m.fingerprint);
-    for (struct mate *to = p->stock->mates; to; to = to->next) mates_send(to, &m);
-}
-
 void hold_chain_ended(struct pull *p, const struct hasher_job *job) {
     uint32_t file = job->check.file, next = job->check.chunk + 1;
     struct transfer_file *f = &p->parcel.transfer.files[file];
     if (p->owners == NULL || job->check.round != f->chain_round || job->code < 0) return;
     if (next == f->chunks.count) {
-        tell_verified(p, file, f->verified);
+        mates_tell_verified(p->stock, p->parcel.manifest.fingerprint, file, f->verified);
         return;
     }
     struct pull_chain *chain = &p->chain_states[file];

@@ -307,6 +307,23 @@ static void take_wrong(struct stock *s, const struct mate *from, const struct wi
         check_all(s, parcel);
 }
 
+void mates_tell_verified(struct stock *s, const uint8_t *fingerprint, uint32_t file, bool right) {
+    struct wire_store m = {.type = WIRE_STORE_VERIFIED, .file = file, .state = right};
+    memcpy(m.fingerprint, fingerprint, sizeof m.fingerprint);
+    for (struct mate *to = s->mates; to; to = to->next) mates_send(to, &m);
+}
+
+/* Where the file is known to be right, its hash need not come round any further. */
+static void take_chain(struct stock *s, const struct wire_store *m) {
+    const struct parcel *parcel = obtain(s, m->fingerprint);
+    struct pull *p = hold_find(s, m->fingerprint, "");
+    bool known = parcel && m->file < parcel->manifest.file_count && parcel->transfer.files[m->file].verified;
+    if (m->type == WIRE_STORE_CHAIN && known)
+        mates_tell_verified(s, m->fingerprint, m->file, true);
+    else if (p)
+        hold_chain(p, m);
+}
+
 /* ---- messages ---- */
 
 static struct pull *asker(struct stock *s, uint64_t number) {
@@ -340,9 +357,7 @@ static void take_message(struct stock *s, struct mate *from, const struct wire_s
         for (p = s->pulls; p; p = p->next) hold_answer(p, from, m);
         break;
     case WIRE_STORE_CHAIN:
-    case WIRE_STORE_VERIFIED:
-        if ((p = hold_find(s, m->fingerprint, "")) != NULL) hold_chain(p, m);
-        break;
+    case WIRE_STORE_VERIFIED: take_chain(s, m); break;
     }
 }
 

@@ -34,6 +34,8 @@ struct mate *mates_number(struct stock *s, uint16_t number);
 void mates_dial(struct stock *s, uint64_t now_us);           /* whoever is there and has no link */
 bool mates_send(struct mate *m, struct wire_store *message); /* false: it does not take it now */
 /* A chunk is here: whoever waits for it gets it. */
+/* To all: the hash of the whole file is known to be right, or wrong. */
+void mates_tell_verified(struct stock *s, const uint8_t *fingerprint, uint32_t file, bool right);
 void mates_chunk_ready(struct stock *s, const struct pull *p, uint32_t file, uint32_t chunk);
 /* The nodes that are there, without this one; how many. */
 size_t mates_peers(struct stock *s, uint64_t out[STOCK_PEERS_MAX]);

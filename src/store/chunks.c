@@ -133,6 +133,12 @@ bool chunks_satisfied(const struct chunks *c) {
     return true;
 }
 
+bool chunks_verified(const struct chunks *c) {
+    for (uint32_t i = 0; i < c->count; i++)
+        if (c->items[i].wanted && c->items[i].state != CHUNK_VERIFIED) return false;
+    return true;
+}
+
 static bool is_missing(const struct chunks *c, uint32_t index) {
     const struct chunk *k = &c->items[index];
     return k->wanted && !k->busy && !k->reserved && !chunks_full(c, index);

@@ -74,6 +74,8 @@ uint64_t chunks_wanted_bytes(const struct chunks *c);
 uint64_t chunks_missing_bytes(const struct chunks *c); /* wanted, not here */
 /* Are all wanted chunks hashed? */
 bool chunks_satisfied(const struct chunks *c);
+/* Are all wanted chunks known to be right? */
+bool chunks_verified(const struct chunks *c);
 /* The first run of bytes that is wanted, not here and not busy, of about bytes_max (whole chunks at its end); its
  * chunks become busy. False: there is none. */
 bool chunks_next_run(struct chunks *c, uint64_t bytes_max, uint64_t *offset, uint64_t *len);
