@@ -119,6 +119,7 @@ def from_peer(model, args):
             hub.wait()
             nodes[1].start()
             assert wait_until(lambda: len(nodes[1].up()) == 2, 20)
+            assert wait_until(lambda: all(n["read_bandwidth"] and n["matmul_rate"] for n in nodes[1].nodes()), 20)
             ours = timed(lambda: nodes[1].cli("pull", NAME))
             for node in nodes:
                 node.stop()
