@@ -5,7 +5,7 @@ SEEDS   ?= 1000
 SECONDS ?= 600
 export CARAVAN_HOME PROMPT PREFIX
 
-.PHONY: all run test bench asan tsan sim chaos fuzz tidy format install clean
+.PHONY: all run test bench asan tsan sim chaos journey fuzz tidy format install clean
 
 all:
 	@tools/setup build
@@ -45,6 +45,13 @@ chaos:
 	@tools/build release caravan
 	@tools/get-default-model
 	@.venv/bin/python tests/net/chaos.py --seconds $(SECONDS) $${SEED:+--seed $$SEED}
+
+# A person's whole way in the page, with three nodes of which one is killed.
+journey:
+	@tools/setup test
+	@tools/build release caravan
+	@tools/get-default-model
+	@CARAVAN_JOURNEY=1 .venv/bin/python -m pytest -q tests/web/test_journey.py
 
 fuzz:
 	@tools/setup test
