@@ -197,22 +197,27 @@ static void send_holds(struct pull *p) {
     }
 }
 
-/* Who is out of reach for long does not fetch its part: what begins again begins with another plan. */
-static void watch_members(struct pull *p, uint64_t now_us) {
+/* What begins again begins with another plan. */
+static void lose_member(struct pull *p, uint64_t node) {
     struct error why;
+    error_set(&why, ERR_LOST,
+              "node %016llx, which was to keep a part of it, is lost: pull again, what came is still here",
+              (unsigned long long)node);
+    pull_fail(p, &why);
+    hold_forget_plan(p);
+    free(p->plan);
+    p->plan = NULL;
+    p->all = false;
+}
+
+/* Who is out of reach for long does not fetch its part. */
+static void watch_members(struct pull *p, uint64_t now_us) {
     for (uint32_t i = 0; i < p->plan->member_count; i++) {
         struct pull_member *m = &p->members[i];
         uint64_t node = p->plan->members[i].node;
         if (m->done || m->seen_us == 0 || mates_find(p->stock, node)) m->seen_us = now_us;
         if (now_us < m->seen_us + MEMBER_LOST_US) continue;
-        error_set(&why, ERR_LOST,
-                  "node %016llx, which was to keep a part of it, is lost: pull again, what came is still here",
-                  (unsigned long long)node);
-        pull_fail(p, &why);
-        hold_forget_plan(p);
-        free(p->plan);
-        p->plan = NULL;
-        p->all = false;
+        lose_member(p, node);
         return;
     }
 }
