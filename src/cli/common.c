@@ -8,6 +8,7 @@
 
 #include "cli/cli.h"
 #include "cli/client.h"
+#include "engine/machine.h"
 #include "engine/model_file.h"
 #include "engine/source.h"
 #include "node/model_dirs.h"
@@ -111,15 +112,24 @@ int common_model_open(const char *name, struct model *out, struct error *error) 
     return rc ? rc : model_file_open(out, fitting, error);
 }
 
+/* The best, but that no belief is put in tiles: whether they are faster depends on the CPU. */
+static enum kern_isa default_isa(void) {
+    enum kern_isa best = kern_isa_best();
+#ifdef __x86_64__
+    if (best == KERN_AMX) return machine_faster(KERN_AVX512, KERN_AMX);
+#endif
+    return best;
+}
+
 int common_isa(enum kern_isa *out, struct error *error) {
     const char *name = getenv("CARAVAN_ISA");
     enum kern_isa cap;
-    *out = kern_isa_best();
-    if (name == NULL || *name == '\0' || strcmp(name, "amx") == 0) return 0; /* no level lies above AMX */
+    *out = default_isa();
+    if (name == NULL || *name == '\0') return 0;
     if (!kern_isa_parse(name, &cap))
         return error_set(error, ERR_INVALID, "CARAVAN_ISA is \"%.20s\"; `caravan version` tells this machine's levels",
                          name);
-    if (cap < *out) *out = cap;
+    *out = cap < kern_isa_best() ? cap : kern_isa_best();
     return 0;
 }
 

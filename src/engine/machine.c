@@ -167,3 +167,40 @@ int machine_measure(unsigned threads, enum kern_isa isa, const struct machine_br
     machine_deinit(&m);
     return 0;
 }
+
+/* ---- levels ---- */
+
+enum { TRIAL_PANELS = 8, TRIAL_COLS = 2048, TRIAL_TOKENS = 64, TRIAL_TRIES = 5 };
+
+/* A matrix that stays in the cache; what it holds does not matter. */
+struct trial {
+    _Alignas(KERN_ALIGN) uint8_t panels[TRIAL_PANELS * KERN_LANES * TRIAL_COLS * 2];
+    int8_t q[TRIAL_TOKENS][TRIAL_COLS];
+    float scale[TRIAL_TOKENS][TRIAL_COLS / KERN_BLOCK];
+    int32_t sum16[TRIAL_TOKENS][TRIAL_COLS / 16];
+    float out[TRIAL_TOKENS][TRIAL_PANELS * KERN_LANES];
+};
+
+static uint64_t trial_ns(struct trial *t, enum kern_isa isa) {
+    const struct kern_input in = {.q = t->q[0], .scale = t->scale[0], .sum16 = t->sum16[0], .q_stride = TRIAL_COLS};
+    const size_t rows = TRIAL_PANELS * KERN_LANES;
+    uint64_t best_ns = UINT64_MAX;
+    struct kern k;
+    kern_init(&k, isa);
+    for (int i = 0; i < TRIAL_TRIES; i++) {
+        uint64_t begin_ns = clock_ns(), took_ns;
+        k.matmul[TENSOR_Q8_0](t->panels, rows, TRIAL_COLS, 0, TRIAL_PANELS, &in, TRIAL_TOKENS, t->out[0], rows);
+        took_ns = clock_ns() - begin_ns;
+        if (took_ns < best_ns) best_ns = took_ns;
+    }
+    return best_ns;
+}
+
+enum kern_isa machine_faster(enum kern_isa a, enum kern_isa b) {
+    struct trial *t = aligned_alloc(KERN_ALIGN, sizeof *t);
+    if (!t) return a;
+    memset(t, 0, sizeof *t);
+    bool b_is = trial_ns(t, b) < trial_ns(t, a);
+    free(t);
+    return b_is ? b : a;
+}

@@ -39,3 +39,6 @@ struct machine_rates {
  * others may disturb them. `known`: the quota, if it is known. Takes no more than `memory_max` bytes. ERR_NOMEM. */
 int machine_measure(unsigned threads, enum kern_isa isa, const struct machine_brake *known, uint64_t memory_max,
                     struct machine_rates *out);
+
+/* The level that multiplies a prompt by a matrix faster; both must be ones of this CPU. Some milliseconds. */
+enum kern_isa machine_faster(enum kern_isa a, enum kern_isa b);

@@ -24,11 +24,23 @@ static const struct {
 
 #if defined __x86_64__
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { REQUEST_STATE = 0x1023, TILE_DATA = 18 }; /* arch_prctl's ARCH_REQ_XCOMP_PERM, XCR0's bit of tiles */
 
 /* Not every compiler's run-time check knows the name. */
 static bool has_f16c(void) {
     unsigned eax, ebx, ecx, edx;
     return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && ecx & bit_F16C;
+}
+
+/* The state of tiles is large: Linux saves it for whoever asks (Documentation/arch/x86/xstate.rst). */
+static bool has_amx(void) {
+    const unsigned tile_and_int8 = 3u << 24;
+    unsigned eax, ebx, ecx, edx;
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || (edx & tile_and_int8) != tile_and_int8) return false;
+    return syscall(SYS_arch_prctl, REQUEST_STATE, TILE_DATA) == 0;
 }
 
 /* The compiler's run-time checks include XCR0: whether the system saves the wide registers. */
@@ -37,7 +49,8 @@ enum kern_isa kern_isa_best(void) {
     bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                   __builtin_cpu_supports("avx512vnni");
-    return avx512 ? KERN_AVX512 : KERN_AVX2;
+    if (!avx512) return KERN_AVX2;
+    return has_amx() ? KERN_AMX : KERN_AVX512;
 }
 #elif defined __aarch64__
 #include <sys/auxv.h>

@@ -1,4 +1,4 @@
-/* Levels of instructions: which there are, and which this CPU has. Pure, any thread. */
+/* Levels of instructions: which there are, and which this CPU has. Any thread. */
 #pragma once
 #include <stdbool.h>
 
@@ -8,6 +8,7 @@ enum kern_isa {
 #if defined __x86_64__
     KERN_AVX2,   /* and FMA, F16C */
     KERN_AVX512, /* F, BW, VL, DQ, VNNI */
+    KERN_AMX,    /* TILE, INT8 */
 #elif defined __aarch64__
     KERN_NEON,
     KERN_DOTPROD, /* of Armv8.2 */
@@ -16,7 +17,8 @@ enum kern_isa {
     KERN_ISA_COUNT
 };
 
-/* The best level of this CPU (x86: CPUID and XCR0, Arm: what the kernel tells of it). */
+/* The best level of this CPU (x86: CPUID and XCR0, Arm: what the kernel tells of it). Asks Linux for the state of AMX
+ * tiles where there are any. */
 enum kern_isa kern_isa_best(void);
 const char *kern_isa_name(enum kern_isa isa); /* "ref", "avx2", "neon", ... */
 /* False when no such level exists. */

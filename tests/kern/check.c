@@ -8,6 +8,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "amx_emulator.h"
+#include "kern/lanes/levels.h"
+
 enum { CANARY = 0xa5, CANARY_BYTES = 64, FAILURES_MAX = 20 };
 
 static int failures;
@@ -106,16 +109,34 @@ void fill_blocks(uint64_t *random, uint32_t type, uint8_t value, uint8_t *out, s
     for (size_t block = 0; block < blocks; block++) put_random_scales(random, type, out + block * bytes);
 }
 
-static void check_level(enum kern_isa isa) {
-    struct kern ref, level;
+static void check_level(const struct kern *level, const char *how) {
+    struct kern ref;
     int before = failures;
     kern_init(&ref, KERN_REF);
-    kern_init(&level, isa);
-    check_matmul(&ref, &level);
-    check_vector(&ref, &level);
-    check_attention(&ref, &level);
-    printf("%s: %s\n", kern_isa_name(isa), failures == before ? "ok" : "FAILED");
+    check_matmul(&ref, level);
+    check_vector(&ref, level);
+    check_attention(&ref, level);
+    printf("%s: %s%s\n", kern_isa_name(level->isa), failures == before ? "ok" : "FAILED", how);
 }
+
+#if defined __x86_64__
+/* The level's code runs as it is, the instructions that the CPU lacks in software. */
+static bool check_emulated(enum kern_isa isa) {
+    struct kern level;
+    if (isa != KERN_AMX || kern_isa_best() != KERN_AVX512 || !amx_emulate()) return false;
+    kern_init(&level, KERN_AVX512);
+    level.isa = isa;
+    lanes_amx_init(&level);
+    check_level(&level, ", emulated");
+    CHECK(amx_emulated() > 0, "no tile was multiplied");
+    return true;
+}
+#else
+static bool check_emulated(enum kern_isa isa) {
+    (void)isa;
+    return false;
+}
+#endif
 
 static int usage(const char *name) {
     fprintf(stderr, "usage: %s [--from ISA | --bench [ISA|TYPE]]\n", name);
@@ -130,16 +151,17 @@ int main(int argc, char **argv) {
         check_formats();
         check_writing();
     }
-    for (int isa = (int)first; isa < KERN_ISA_COUNT; isa++) {
-        if ((enum kern_isa)isa > kern_isa_best()) {
-            printf("%s: skipped, this CPU does not have it\n", kern_isa_name((enum kern_isa)isa));
-        } else if (bench) {
-            struct kern level;
-            kern_init(&level, (enum kern_isa)isa);
-            bench_kernels(&level, argc > 2 ? argv[2] : NULL);
-        } else {
-            check_level((enum kern_isa)isa);
+    for (enum kern_isa isa = first; isa < KERN_ISA_COUNT; isa++) {
+        struct kern level;
+        if (isa > kern_isa_best()) {
+            if (bench || !check_emulated(isa)) printf("%s: skipped, this CPU does not have it\n", kern_isa_name(isa));
+            continue;
         }
+        kern_init(&level, isa);
+        if (bench)
+            bench_kernels(&level, argc > 2 ? argv[2] : NULL);
+        else
+            check_level(&level, "");
     }
     return failures > 0;
 }

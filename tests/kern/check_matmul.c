@@ -171,7 +171,8 @@ static void check_level(const struct kern *ref, const struct kern *level, const 
 void check_matmul(const struct kern *ref, const struct kern *level) {
     static const struct {
         size_t rows, cols, tokens;
-    } sizes[] = {{1, 256, 1}, {16, 256, 3}, {37, 512, 5}, {48, 1536, 1}, {31, 2816, 2}, {16, 1280, 14}, {33, 768, 27}};
+    } sizes[] = {{1, 256, 1},   {16, 256, 3},   {37, 512, 5},  {48, 1536, 1},
+                 {31, 2816, 2}, {16, 1280, 14}, {33, 768, 27}, {18, 512, 36}};
     static const size_t odd_cols[] = {32, 96, 576, 1056};
     uint64_t random = 1;
     for (uint32_t type = 0; type < TENSOR_TYPE_MAX; type++) {

@@ -8,6 +8,9 @@ void LEVEL(init)(struct kern *k) {
     LEVEL(attention_init)(k);
 }
 
+#ifdef SIMD_TILE
+uint64_t LEVEL(peak_int8)(uint64_t iterations) { return tile_peak(iterations); }
+#else
 /* As many independent sums as hide the latency. The compiler must not know the operands. */
 uint64_t LEVEL(peak_int8)(uint64_t iterations) {
     enum { CHAINS = SIMD_TOKENS };
@@ -25,3 +28,4 @@ uint64_t LEVEL(peak_int8)(uint64_t iterations) {
     }
     return iterations * CHAINS * sizeof(u8x64);
 }
+#endif

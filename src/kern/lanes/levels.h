@@ -5,7 +5,7 @@
 
 /* X(level, LEVEL): what this machine's CPUs may have, the least first. */
 #if defined __x86_64__
-#define LANES_LEVELS(X) X(avx2, AVX2) X(avx512, AVX512)
+#define LANES_LEVELS(X) X(avx2, AVX2) X(avx512, AVX512) X(amx, AMX)
 #elif defined __aarch64__
 #define LANES_LEVELS(X) X(neon, NEON) X(dotprod, DOTPROD) X(i8mm, I8MM)
 #else

@@ -4,13 +4,18 @@
 #include "kern/lanes/levels.h"
 #include "kern/lanes/simd.h"
 
-/* The formula is in ref/matmul.c. A tile is one panel by up to SIMD_TOKENS tokens, its accumulators stay in registers
+/* The formula is in ref/matmul.c. A tile is one panel by up to TOKENS_MOST tokens, its accumulators stay in registers
  * over a chunk of K and wait in `out` between chunks. The chunk's activations are copied side by side, at a distance
  * known to the compiler, so that all of them are reached from one pointer; they stay in L1 while the panels go by. One
  * token is read where it is. */
 enum {
     CHUNK_BLOCKS = 40,       /* of 32 columns; whole super-blocks; 12 tokens of it fill half of L1 */
     CHUNK_BLOCKS_ONE = 1024, /* for one token */
+#ifdef SIMD_TILE
+    TOKENS_MOST = SIMD_TILE,
+#else
+    TOKENS_MOST = SIMD_TOKENS,
+#endif
 };
 
 /* A chunk's activations; token t at distance t * CHUNK_BLOCKS blocks. */
@@ -111,9 +116,24 @@ SIMD_INLINE void add_pairs(struct layout l, int tokens, const uint8_t *block, in
 }
 #endif
 
+#ifdef SIMD_TILE
+SIMD_INLINE void add_tile(struct layout l, const uint8_t *block, int begin, int count, const int8_t *q,
+                          struct dots dots[]) {
+    struct tile_weights w;
+    UNROLLED (i, count) w.vectors[i] = weight_vector(l, block, begin + i);
+    dots_add_tile(dots, &w, count, q + 4 * begin, CHUNK_BLOCKS * KERN_BLOCK);
+}
+#endif
+
 /* `count` vectors of a block from `begin` on times all tokens. */
 SIMD_INLINE void add_vectors(struct layout l, int tokens, const uint8_t *block, int begin, int count, const int8_t *q,
                              struct dots dots[]) {
+#ifdef SIMD_TILE
+    if (tokens == SIMD_TILE) {
+        add_tile(l, block, begin, count, q, dots);
+        return;
+    }
+#endif
 #ifdef SIMD_PAIRS
     if (tokens > 1) {
         add_pairs(l, tokens, block, begin, count, q, dots);
@@ -136,7 +156,7 @@ SIMD_INLINE void add_vectors(struct layout l, int tokens, const uint8_t *block, 
 
 SIMD_INLINE void block_one_scale(struct layout l, int tokens, const uint8_t *block, struct scales s, struct side in,
                                  f32x16 acc[]) {
-    struct dots dots[SIMD_TOKENS];
+    struct dots dots[TOKENS_MOST];
     UNROLLED (t, tokens) dots[t] = dots_begin(in.start[0] + t * CHUNK_BLOCKS);
     add_vectors(l, tokens, block, 0, LAYOUT_VECTORS, in.q, dots);
     UNROLLED (t, tokens) {
@@ -147,8 +167,8 @@ SIMD_INLINE void block_one_scale(struct layout l, int tokens, const uint8_t *blo
 
 SIMD_INLINE void block_two_scales(struct layout l, int tokens, const uint8_t *block, struct scales s, struct side in,
                                   f32x16 acc[]) {
-    struct dots dots[SIMD_TOKENS];
-    f32x16 part[SIMD_TOKENS];
+    struct dots dots[TOKENS_MOST];
+    f32x16 part[TOKENS_MOST];
     UNROLLED (half, 2) {
         const int32_t *start = in.start[half];
         UNROLLED (t, tokens) dots[t] = dots_begin(start + t * CHUNK_BLOCKS);
@@ -174,7 +194,7 @@ SIMD_INLINE void prefetch_next_panel(const uint8_t *block, size_t bytes, const s
 }
 
 SIMD_INLINE void run_tile(struct layout l, int tokens, const struct tile *tile) {
-    f32x16 acc[SIMD_TOKENS];
+    f32x16 acc[TOKENS_MOST];
     struct side in = tile->in;
     const uint8_t *group = tile->group;
     const unsigned group_blocks = layout_group_blocks(&l);
@@ -253,9 +273,9 @@ SIMD_INLINE void run_one(struct layout l, const struct strip *s, size_t token) {
 
 /* Several tokens: copied side by side. */
 SIMD_INLINE void run_several(struct layout l, int tokens, const struct strip *s, size_t token) {
-    int8_t q[SIMD_TOKENS][CHUNK_BLOCKS * KERN_BLOCK] __attribute__((aligned(KERN_ALIGN)));
-    float scale[SIMD_TOKENS][CHUNK_BLOCKS], sum[2][SIMD_TOKENS][CHUNK_BLOCKS];
-    int32_t start[2][SIMD_TOKENS][CHUNK_BLOCKS];
+    int8_t q[TOKENS_MOST][CHUNK_BLOCKS * KERN_BLOCK] __attribute__((aligned(KERN_ALIGN)));
+    float scale[TOKENS_MOST][CHUNK_BLOCKS], sum[2][TOKENS_MOST][CHUNK_BLOCKS];
+    int32_t start[2][TOKENS_MOST][CHUNK_BLOCKS];
     const struct kern_input *x = s->x;
     for (int t = 0; t < tokens; t++) {
         size_t at = kern_input_row(x, token + (size_t)t) * x->q_stride + s->block_begin * KERN_BLOCK;
@@ -279,6 +299,13 @@ SIMD_INLINE size_t run_while(struct layout l, int tile, const struct strip *s, s
 SIMD_INLINE void run_strip(struct layout l, const struct strip *s, size_t tokens) {
     const int most = layout_has_halves(&l) ? SIMD_TOKENS_PARTS : SIMD_TOKENS;
     size_t token = 0;
+#ifdef SIMD_TILE
+    if (tokens >= SIMD_TILE) {
+        tiles_begin();
+        token = run_while(l, SIMD_TILE, s, token, tokens);
+        tiles_end();
+    }
+#endif
     if (most >= 12) token = run_while(l, 12, s, token, tokens);
     if (most >= 8) token = run_while(l, 8, s, token, tokens);
     if (most >= 4) token = run_while(l, 4, s, token, tokens);
