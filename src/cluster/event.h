@@ -22,6 +22,7 @@ enum node_event_type {
     NODE_PROBE_DONE,     /* dial, rtt_us, bandwidth: answers NODE_PROBE; bandwidth 0: it failed */
     NODE_MEASURED,       /* answers NODE_MEASURE, behind NODE_FACTS_CHANGED */
     NODE_FACTS_CHANGED,  /* facts: measured; memory_free and links are the node's to fill */
+    NODE_READINGS,       /* readings: of this host, now; told with the next heartbeats */
     NODE_REQUEST_PLAN,   /* request, model, options */
     NODE_REQUEST_LOAD,   /* request, model, options, any_options (no flags were given) */
     NODE_REQUEST_STOP,   /* request, instance */
@@ -52,6 +53,7 @@ struct node_event {
     const struct wire_beacon *beacon;
     const struct wire_hello *hello;
     const struct wire_facts *facts;
+    const struct wire_readings *readings;
     const uint8_t *bytes;
     uint32_t len;
     uint64_t total, offset;

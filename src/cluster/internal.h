@@ -23,6 +23,7 @@ struct node {
     uint32_t beacons_sent;
     uint64_t twin_dial_us;                /* do not dial a twin before */
     uint64_t twin_first_us, twin_last_us; /* others said that this id is taken */
+    struct wire_readings readings;        /* of this host */
     struct wire_facts facts;              /* of this node, as measured; the rest filled by node__facts */
     uint64_t facts_us;                    /* when to tell them; 0: nothing new */
     uint64_t facts_check_us;              /* when to look at round trips again */

@@ -134,6 +134,7 @@ static int handle_event(struct node *n, const struct node_event *e) {
     case NODE_LINK_DOWN: peers_link_down(n, e->link); break;
     case NODE_MESSAGE: handle_frame(n, e); break;
     case NODE_FACTS_CHANGED: facts_changed(n, e->facts); break;
+    case NODE_READINGS: n->readings = *e->readings; break;
     case NODE_PROBE_DONE:
     case NODE_MEASURED: paths_event(n, e); break;
     case NODE_REQUEST_PLAN:

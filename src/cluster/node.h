@@ -66,6 +66,7 @@ struct node_peer_view {
     const char *reason;          /* why it is lost or incompatible; a note on an up peer; "" else */
     struct wire_address address; /* port 0: none known (self) */
     const struct wire_facts *facts;
+    struct wire_readings readings;
     uint32_t rtt_us; /* from here; 0: unknown */
 };
 

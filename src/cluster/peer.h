@@ -52,7 +52,8 @@ struct peer {
     struct path paths[PEER_ADDRESSES_MAX];
     uint32_t path_count;
     struct wire_facts facts; /* memory_total 0: not told yet */
-    uint64_t version;        /* of its last word on its instances */
+    struct wire_readings readings;
+    uint64_t version; /* of its last word on its instances */
 };
 
 struct static_peer {

@@ -103,8 +103,8 @@ static bool is_close(const struct node *n, const struct peer *p) {
 static void send_heartbeat(struct node *n, struct peer *p) {
     struct wire_message m = {.type = WIRE_HEARTBEAT};
     uint32_t interval_us = is_close(n, p) ? CLOSE_HEARTBEAT_US : HEARTBEAT_US;
-    m.heartbeat =
-        (struct wire_heartbeat){n->now_us, p->echo_us, p->echo_us ? n->now_us - p->echo_at_us : 0, interval_us};
+    m.heartbeat = (struct wire_heartbeat){n->now_us, p->echo_us, p->echo_us ? n->now_us - p->echo_at_us : 0,
+                                          interval_us, n->readings};
     node__tell(n, p->id, &m);
     p->beat_us = n->now_us + interval_us;
 }
@@ -460,6 +460,7 @@ static void note_lateness(struct peer *p, uint32_t interval_us, uint64_t now_us)
 static void take_heartbeat(struct node *n, struct peer *p, const struct wire_heartbeat *h) {
     p->echo_us = h->sent_us;
     p->echo_at_us = n->now_us;
+    p->readings = h->readings;
     note_lateness(p, h->interval_us, n->now_us);
     uint64_t since = n->now_us - h->echo_us;
     if (h->echo_us == 0 || h->echo_us > n->now_us || h->held_us > since || since - h->held_us > SILENCE_US) return;

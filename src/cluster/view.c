@@ -3,8 +3,13 @@
 #include <string.h>
 
 static struct node_peer_view self_view(const struct node *n) {
-    return (struct node_peer_view){
-        .id = n->id, .name = n->options.name, .self = true, .state = NODE_PEER_UP, .reason = "", .facts = &n->facts};
+    return (struct node_peer_view){.id = n->id,
+                                   .name = n->options.name,
+                                   .self = true,
+                                   .state = NODE_PEER_UP,
+                                   .reason = "",
+                                   .facts = &n->facts,
+                                   .readings = n->readings};
 }
 
 static struct node_peer_view peer_view(const struct peer *p) {
@@ -14,6 +19,7 @@ static struct node_peer_view peer_view(const struct peer *p) {
                                    .reason = p->reason,
                                    .address = p->addresses[0],
                                    .facts = &p->facts,
+                                   .readings = p->readings,
                                    .rtt_us = p->rtt_us};
 }
 

@@ -15,6 +15,7 @@
 #include "node/daemon_private.h"
 #include "node/downloads.h"
 #include "node/events.h"
+#include "node/instruments.h"
 #include "node/ollama.h"
 #include "node/stay.h"
 #include "os/clock.h"
@@ -303,6 +304,7 @@ static void stop_now(struct daemon *d) {
     uv_timer_stop(&d->measure_timer);
     uv_timer_stop(&d->facts_timer);
     uv_timer_stop(&d->beat_timer);
+    instruments_stop(d);
     gateway_shut(d, "the node stops");
     ollama_shut(d);
     requests_shut(d, "the node stops");
@@ -349,8 +351,9 @@ static int open_loop(struct daemon *d, struct error *error) {
     uv_timer_init(&d->loop, &d->deadline_timer);
     d->deadline_timer.data = d;
     uv_timer_init(&d->loop, &d->facts_timer);
+    uv_timer_init(&d->loop, &d->instruments_timer);
     uv_timer_init(&d->loop, &d->beat_timer);
-    d->beat_timer.data = d;
+    d->beat_timer.data = d->instruments_timer.data = d;
     d->stop.data = d->tick.data = d->key_timer.data = d->drain_timer.data = d;
     d->events_timer.data = d->activity_timer.data = d->measure_timer.data = d->facts_timer.data = d;
     if (stay_open(d) != 0) return error_set(error, ERR_NOMEM, "no memory for a node");
@@ -401,6 +404,7 @@ int daemon_new(struct daemon **out, const struct daemon_options *options, struct
     if (d->options.measure) uv_timer_start(&d->measure_timer, on_measure_timer, MEASURE_AFTER_MS, 0);
     uv_timer_start(&d->facts_timer, on_facts_timer, FACTS_EVERY_MS, FACTS_EVERY_MS);
     uv_timer_start(&d->beat_timer, on_beat_timer, BEAT_EVERY_MS, BEAT_EVERY_MS);
+    instruments_start(d);
     *out = d;
     return 0;
 }
@@ -444,6 +448,7 @@ void daemon_free(struct daemon *d) {
     uv_close((uv_handle_t *)&d->measure_timer, NULL);
     uv_close((uv_handle_t *)&d->deadline_timer, NULL);
     uv_close((uv_handle_t *)&d->facts_timer, NULL);
+    uv_close((uv_handle_t *)&d->instruments_timer, NULL);
     uv_close((uv_handle_t *)&d->beat_timer, NULL);
     stay_close(d);
     uv_run(&d->loop, UV_RUN_DEFAULT);

@@ -65,7 +65,7 @@ struct daemon {
     uv_async_t stop;
     uv_timer_t drain_timer;
     uint64_t drain_end_us, hand_over_end_us; /* of the node's own answers; of what others take over */
-    uv_timer_t measure_timer, facts_timer;
+    uv_timer_t measure_timer, facts_timer, instruments_timer;
     uv_timer_t deadline_timer; /* of requests */
     int access_log;            /* descriptor; -1: none */
     bool draining; /* no new requests; those that run may end */

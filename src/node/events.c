@@ -102,7 +102,7 @@ static void on_second(uv_timer_t *timer) {
     struct text news = {0};
     char *none = NULL;
     if (d->watchers == NULL || d->stopping) return;
-    note(&none, "activity", view_activity(&d->metrics, d->beacon_us), &news);
+    note(&none, "activity", view_activity(d->node, &d->metrics, d->beacon_us), &news);
     tell_all(d, text_str(&news), news.len);
     text_deinit(&news);
     free(none);

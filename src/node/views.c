@@ -194,7 +194,22 @@ json_t *view_plan(const struct placement_result *result) {
 
 static json_t *real_or_null(bool is_known, double value) { return is_known ? json_real(value) : json_null(); }
 
-json_t *view_activity(const struct metrics *m, uint64_t beacon_us) {
+static json_t *thousandths(uint32_t value) { return value ? json_real(value / 1000.0) : json_null(); }
+
+static json_t *instruments_json(const struct node *n) {
+    struct node_peer_view peers[NODE_PEERS_MAX + 1];
+    size_t count = node_peers(n, peers, NODE_PEERS_MAX + 1);
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) {
+        const struct wire_readings *r = &peers[i].readings;
+        if (peers[i].state != NODE_PEER_UP || (r->temperature_mc == 0 && r->power_mw == 0)) continue;
+        json_array_append_new(list, json_pack("{s:o, s:o, s:o}", "node", id_json(peers[i].id), "temperature_c",
+                                              thousandths(r->temperature_mc), "power_w", thousandths(r->power_mw)));
+    }
+    return list;
+}
+
+json_t *view_activity(const struct node *n, const struct metrics *m, uint64_t beacon_us) {
     struct readings r;
     json_t *models = json_array();
     for (uint32_t i = 0; i < m->count; i++) {
@@ -209,7 +224,8 @@ json_t *view_activity(const struct metrics *m, uint64_t beacon_us) {
                                                   "received_bytes", (json_int_t)r.received_bytes)
                                       : json_null();
     double beacon_s = (double)(clock_us() - beacon_us) / 1e6;
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "models", models, "network", network, "temperature_c",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "models", models, "network", network, "temperature_c",
                      real_or_null(r.temperature_known, r.temperature_c), "power_w",
-                     real_or_null(r.power_known, r.power_w), "beacon_s", real_or_null(beacon_us > 0, beacon_s));
+                     real_or_null(r.power_known, r.power_w), "instruments", instruments_json(n), "beacon_s",
+                     real_or_null(beacon_us > 0, beacon_s));
 }

@@ -24,6 +24,7 @@ json_t *view_nodes(const struct node *n, const struct wire_address *own);
 json_t *view_links(const struct node *n); /* [{"from","to","rtt_us","bandwidth"}] */
 json_t *view_instance(const struct node_instance_view *v);
 json_t *view_instances(const struct node *n);
-/* What this node does, what its host's instruments show; beacon_us: when it last heard another's beacon, 0: never. */
-json_t *view_activity(const struct metrics *m, uint64_t beacon_us);
+/* What this node does, what its host's instruments and those of all nodes show; beacon_us: when it last heard another's
+ * beacon, 0: never. */
+json_t *view_activity(const struct node *n, const struct metrics *m, uint64_t beacon_us);
 json_t *view_plan(const struct placement_result *result);

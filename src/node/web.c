@@ -127,7 +127,7 @@ static void post_leave(struct daemon *d, struct http_exchange *x) {
 static void get_links(struct daemon *d, struct http_exchange *x) { web_reply(x, 200, view_links(d->node)); }
 
 static void get_activity(struct daemon *d, struct http_exchange *x) {
-    web_reply(x, 200, view_activity(&d->metrics, d->beacon_us));
+    web_reply(x, 200, view_activity(d->node, &d->metrics, d->beacon_us));
 }
 
 static void get_metrics(struct daemon *d, struct http_exchange *x) {

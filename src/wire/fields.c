@@ -25,6 +25,11 @@ static void walk_link(struct codec *c, struct wire_link *link) {
     codec_u64(c, &link->bandwidth);
 }
 
+void fields_readings(struct codec *c, struct wire_readings *readings) {
+    codec_u32(c, &readings->temperature_mc);
+    codec_u32(c, &readings->power_mw);
+}
+
 void fields_facts(struct codec *c, struct wire_facts *facts) {
     codec_u64(c, &facts->memory_total);
     codec_u64(c, &facts->memory_free);

@@ -29,6 +29,7 @@ static void walk_heartbeat(struct codec *c, struct wire_heartbeat *m) {
     codec_u64(c, &m->echo_us);
     codec_u64(c, &m->held_us);
     codec_u32(c, &m->interval_us);
+    fields_readings(c, &m->readings);
 }
 
 static void walk_peers(struct codec *c, struct wire_peers *m) {

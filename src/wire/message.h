@@ -43,9 +43,7 @@ enum wire_type {
     WIRE_JOB_END,
     WIRE_JOB_CANCEL,
     WIRE_JOB_ROWS,
-    WIRE_STEP = 128,
-    WIRE_STEP_RESULT,
-    WIRE_STEP_FAILED, /* data links only: step.h */
+    WIRE_STEP = 128, WIRE_STEP_RESULT, WIRE_STEP_FAILED, /* data links only: step.h */
     WIRE_PING, WIRE_PONG, /* data links only: a payload that comes back on the same link */
     WIRE_COLUMNS, WIRE_HEAD, WIRE_LOGITS, /* data links between members of a stage only: step.h */
 };
@@ -81,6 +79,7 @@ struct wire_heartbeat {
     uint64_t echo_us;     /* sent_us of the last heartbeat from the receiver; 0: none yet */
     uint64_t held_us;     /* how long ago that one arrived */
     uint32_t interval_us; /* the next one comes within this time */
+    struct wire_readings readings;
 };
 struct wire_peer {
     uint64_t id, boot;

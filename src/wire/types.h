@@ -10,8 +10,8 @@ enum {
     WIRE_HEADER_BYTES = 8,
     WIRE_CONTROL_BYTES_MAX = 1 << 20, /* payload */
     WIRE_DATA_BYTES_MAX = 64 << 20,   /* payload */
-    WIRE_PROTOCOL_MIN = 2,
-    WIRE_PROTOCOL_MAX = 2,
+    WIRE_PROTOCOL_MIN = 3,
+    WIRE_PROTOCOL_MAX = 3,
     WIRE_NAME_BYTES = 64,
     WIRE_MODEL_NAME_BYTES = 256,
     WIRE_REASON_BYTES = 256,
@@ -72,6 +72,12 @@ struct wire_facts {
     uint32_t link_count;
     struct wire_link links[WIRE_LINKS_MAX]; /* the node fills it from its heartbeats and probes */
     uint64_t measured;                      /* the last MEASURE of everything that was done; the node fills it */
+};
+
+/* What a host's instruments show now. */
+struct wire_readings {
+    uint32_t temperature_mc; /* of the processor, thousandths of a degree Celsius */
+    uint32_t power_mw;
 };
 
 struct wire_epoch {

@@ -78,7 +78,7 @@ WALKS = re.findall(r"^(?:static )?void (?:walk|fields)_(\w+)\(struct codec \*c, 
     (ROOT / "src/wire" / name).read_text() for name in ("fields.c", "message.c", "step.c")), re.S | re.M)
 # Where the page has the fields of what is no message of its own.
 PLACES = {"hello": r"Within 2 s.*?^More bytes", "facts": r"^\*\*facts\*\*.*?\n\n", "plan": r"^\*\*plan\*\*.*?\n\n",
-          "grammar": r"^\*\*grammar\*\*.*?$", "biases": r"^\*\*biases\*\*.*?$",
+          "readings": r"^\*\*readings\*\*.*?$", "grammar": r"^\*\*grammar\*\*.*?$", "biases": r"^\*\*biases\*\*.*?$",
           "sampling": r"^\*\*sampling\*\*.*?\n\n", "subject": r"^\*\*subject\*\*.*?$",
           "beacon": r"^A beacon is.*?^A beacon whose",
           "epoch": r"An \*\*epoch\*\*.*?\."}
@@ -135,6 +135,6 @@ def test_a_beacon_is_as_the_page_says(tmp_path):
         finally:
             assert node.stop() == 0
     low, high, id_, boot, key, port = struct.unpack("<HHQQQH", packet[:-16])
-    assert low == high == 2 and boot != 0 and f"{id_:016x}" == me["id"]
+    assert low == high == 3 and boot != 0 and f"{id_:016x}" == me["id"]
     assert key == int.from_bytes(derive(secret, b"key id", 8), "little")
     assert str(port) == me["address"].rpartition(":")[2]

@@ -54,6 +54,7 @@ class Node:
         self.home.mkdir(parents=True, exist_ok=True)
         self.env = bare.environment(home)
         self.process, self.log = None, []
+        self.under = []  # a command that the node's own is given to
         self.before = None  # called in the node's process before it begins
 
     def add_model(self, model):
@@ -61,7 +62,7 @@ class Node:
         (self.home / "models" / Path(model).name).symlink_to(model)
 
     def start(self, *flags):
-        self.process = self.network.start(self.place, CARAVAN, "serve", "--port", "0", "--name", self.name,
+        self.process = self.network.start(self.place, *self.under, CARAVAN, "serve", "--port", "0", "--name", self.name,
                                           *self.flags, *flags, env=self.env, stdin=subprocess.DEVNULL,
                                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                           preexec_fn=self.before)

@@ -41,6 +41,7 @@ static void fill(struct wire_message *m, enum wire_type type) {
     memset(m, 0, sizeof *m);
     m->type = type;
     if (type == WIRE_HELLO) m->hello = (struct wire_hello){.id = 7, .boot = 8, .name = "caf\xc3\xa9", .member_to = 3};
+    if (type == WIRE_HEARTBEAT) m->heartbeat.readings = (struct wire_readings){47000, 35500};
     if (type == WIRE_FACTS)
         m->facts = (struct wire_facts){.memory_total = 1ull << 40, .device_count = 2, .link_count = 3};
     if (type == WIRE_MEASURE) m->measure = (struct wire_measure){7, 2, {10, 11}};

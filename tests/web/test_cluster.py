@@ -4,6 +4,7 @@ import http.client
 import re
 import signal
 import time
+from pathlib import Path
 
 import netns
 import pytest
@@ -11,6 +12,16 @@ from cluster import Node as ClusterNode
 from cluster import assert_all_see_all, default_model
 
 from conftest import MODEL, Node, Watch, require_model, start_beside
+
+
+def give_thermometer(node, celsius):
+    """Of the node's own: its mount namespace goes with that of its network. None where the kernel shows none."""
+    zone = node.home / "thermal/thermal_zone0"
+    zone.mkdir(parents=True)
+    (zone / "type").write_text("cpu\n")
+    (zone / "temp").write_text(f"{celsius * 1000}\n")
+    if Path("/sys/class/thermal").exists():
+        node.under = ["sh", "-c", 'mount --bind "$0" /sys/class/thermal; exec "$@"', zone.parent]
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +37,7 @@ def nodes(tmp_path_factory):
             node.cli("join", code)
         for node in nodes:
             node.add_model(default_model())
+            give_thermometer(node, 40 + 5 * node.place)
             node.start()
         assert_all_see_all(nodes, 15)
         yield nodes
@@ -100,6 +112,17 @@ def test_a_ring_is_planned_loaded_seen_and_loses_a_machine(tab, nodes):
     last.start()
     tab.evaluate("location.hash = 'cluster'")
     tab.locator(".happenings .join").filter(has_text=last.name).first.wait_for()
+
+
+def test_machines_tell_how_warm_they_are(tab, nodes):
+    if not nodes[0].under:
+        pytest.skip("the kernel has no /sys/class/thermal")
+    tab.goto(f"{tab.origin}/#cluster")
+    panel = tab.get_by_role("region", name="Temperature")
+    for node in nodes:
+        panel.get_by_text(f"{40 + 5 * node.place} °C {node.name}", exact=True).wait_for()
+        card(tab, node.name).get_by_text(f"{40 + 5 * node.place} °C").wait_for()
+    panel.locator("canvas").wait_for()
 
 
 def test_a_lost_stream_comes_back_with_the_truth(page, node):

@@ -18,8 +18,9 @@ export interface Instance {
 export interface Activity {
   models: { model: string; waiting: number; running: number; prompt_tokens: number; generated_tokens: number }[];
   network: { sent_bytes: number; received_bytes: number } | null;
-  temperature_c: number | null; power_w: number | null;
+  instruments: Instruments[];
 }
+export interface Instruments { node: string; temperature_c: number | null; power_w: number | null }
 export interface Download {
   model: string; state: "listing" | "headers" | "fetching" | "done" | "paused" | "failed"; bytes_total: number | null; bytes_done: number;
   bytes_fetched: number; bytes_per_s: number; eta_s: number | null; connections: number; error: string | null;
@@ -27,7 +28,7 @@ export interface Download {
 }
 /** What has happened, for the log under the picture. */
 export interface Happening { at: number; kind: "join" | "loss" | "change"; text: string }
-export interface Sample { at: number; tokens: number; running: number; memory: number; sent: number | null; received: number | null; temperature: number | null; power: number | null }
+export interface Sample { at: number; tokens: number; running: number; memory: number; sent: number | null; received: number | null; instruments: Instruments[] }
 
 export const machines = new Store<Machine[]>([]);
 export const instances = new Store<Instance[]>([]);
@@ -101,7 +102,7 @@ function takeActivity(now: Activity): void {
     const sample: Sample = {
       at: Date.now() / 1000, tokens: per(generated, last.generated) ?? 0, running: now.models.reduce((sum, m) => sum + m.running, 0),
       memory: machines.get().reduce((sum, m) => sum + (m.state === "up" ? (m.memory_total ?? 0) - (m.memory_free ?? 0) : 0), 0),
-      sent: per(sent, last.sent), received: per(received, last.received), temperature: now.temperature_c, power: now.power_w,
+      sent: per(sent, last.sent), received: per(received, last.received), instruments: now.instruments,
     };
     samples.update((list) => [...list, sample].slice(-SAMPLES_MAX));
   }

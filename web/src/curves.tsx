@@ -1,6 +1,6 @@
 // The panels of live curves: what they show of the samples that cluster.ts takes each second.
 import { useEffect, useRef } from "preact/hooks";
-import { type Sample, samples } from "./cluster";
+import { type Instruments, machines, nameOf, type Sample, samples } from "./cluster";
 import type { Curve } from "./charts";
 import { bytes, perSecond, rate } from "./format";
 
@@ -22,9 +22,25 @@ const PANELS: Panel[] = [
   { title: "Memory held by models", say: bytes, curves: [{ label: "memory", colour: "--sky", of: (s) => s.memory }] },
   { title: "Network of this machine", say: perSecond, curves: [
     { label: "received", colour: "--accent", of: (s) => s.received }, { label: "sent", colour: "--sky", of: (s) => s.sent }] },
-  { title: "Temperature of this machine", say: (v) => `${Math.round(v)} °C`, curves: [{ label: "temperature", colour: "--accent", of: (s) => s.temperature }] },
-  { title: "Power of this machine", say: (v) => `${Math.round(v)} W`, curves: [{ label: "power", colour: "--accent", of: (s) => s.power }] },
 ];
+
+const COLOURS = ["--accent", "--sky", "--good", "--bad", "--ink", "--soft"];
+
+/** A curve for each machine whose host tells this of itself; machines keep their colours. */
+function ofMachines(title: string, last: Sample | undefined, read: (i: Instruments) => number | null, say: Panel["say"]): Panel {
+  const told = machines.get().map((m, i) => ({ id: m.id, colour: COLOURS[i % COLOURS.length] }))
+    .filter(({ id }) => last?.instruments.some((i) => i.node === id && read(i) != null));
+  const curves = told.map(({ id, colour }) => ({
+    label: nameOf(id), colour, of: (s: Sample) => {
+      const found = s.instruments.find((i) => i.node === id);
+      return found ? read(found) : null;
+    },
+  }));
+  return { title, say, curves };
+}
+
+export const celsius = (value: number): string => `${Math.round(value)} °C`;
+export const watts = (value: number): string => `${Math.round(value)} W`;
 
 function PanelView({ panel }: { panel: Panel }) {
   const box = useRef<HTMLDivElement>(null);
@@ -51,7 +67,7 @@ function PanelView({ panel }: { panel: Panel }) {
   return (
     <section class="panel" aria-label={panel.title}>
       <h3>{panel.title}</h3>
-      <p class="now">{panel.curves.map((c) => {
+      <p class={panel.curves.length > 2 ? "now many" : "now"}>{panel.curves.map((c) => {
         const value = last && c.of(last);
         return <span key={c.label}>{panel.curves.length > 1 && <i class={c.colour.slice(2)} />}{value == null ? "–" : panel.say(value)}{panel.curves.length > 1 && <small> {c.label}</small>}</span>;
       })}</p>
@@ -60,9 +76,10 @@ function PanelView({ panel }: { panel: Panel }) {
   );
 }
 
-/** A curve that the host tells nothing about is left out. */
+/** What no host tells is left out. */
 export function Curves() {
-  const known = samples.use();
-  const told = PANELS.filter((p) => p.curves.some((c) => known.length === 0 ? c.label === "tokens" || c.label === "memory" : c.of(known.at(-1)!) != null));
-  return <div class="panels">{told.map((p) => <PanelView key={p.title} panel={p} />)}</div>;
+  const last = samples.use().at(-1);
+  const panels = [...PANELS.filter((p) => p.curves.some((c) => (last ? c.of(last) != null : c.label === "tokens" || c.label === "memory"))),
+    ...[ofMachines("Temperature", last, (i) => i.temperature_c, celsius), ofMachines("Power", last, (i) => i.power_w, watts)].filter((p) => p.curves.length > 0)];
+  return <div class="panels">{panels.map((p) => <PanelView key={`${p.title} ${p.curves.map((c) => c.label).join()}`} panel={p} />)}</div>;
 }

@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import * as cluster from "./cluster";
 import type { Instance, Machine } from "./cluster";
-import { Curves } from "./curves";
+import { celsius, Curves, watts } from "./curves";
 import { bytes, layers, operations, perSecond, plural, rate, UNKNOWN } from "./format";
 import { heldBy, KINDS, kindOf, Picture, ringOrder } from "./picture";
 import { Icon } from "./ui";
@@ -49,6 +49,7 @@ function LayerMap({ instance }: { instance: Instance }) {
 
 function MachineCard({ machine, instances }: { machine: Machine; instances: Instance[] }) {
   const held = heldBy(machine.id, instances);
+  const shown = cluster.activity.use()?.instruments.find((i) => i.node === machine.id);
   const reasons = cluster.leftOut.use();
   const total = machine.memory_total ?? 0, free = machine.memory_free ?? 0, kind = kindOf(machine);
   const outside = machine.state === "up" ? instances.filter((i) => !cluster.membersOf(i).includes(machine.id)) : [];
@@ -62,7 +63,8 @@ function MachineCard({ machine, instances }: { machine: Machine; instances: Inst
       <p class="soft">{[KINDS[kind], machine.isa && machine.isa.toUpperCase(), machine.threads && plural(machine.threads, "thread"), machine.address].filter(Boolean).join(" · ")}</p>
       {total > 0 && machine.state === "up" && <>
         <div class="bar" role="img" aria-label={`${bytes(total - free)} of ${bytes(total)} held by models`}><i style={{ width: `${(100 * (total - free)) / total}%` }} /></div>
-        <p class="figures"><span><b>{bytes(free)}</b> of {bytes(total)} free</span><span>{perSecond(machine.read_bandwidth)}</span><span>{operations(machine.matmul_rate)}</span></p>
+        <p class="figures"><span><b>{bytes(free)}</b> of {bytes(total)} free</span><span>{perSecond(machine.read_bandwidth)}</span><span>{operations(machine.matmul_rate)}</span>
+          {shown?.temperature_c != null && <span>{celsius(shown.temperature_c)}</span>}{shown?.power_w != null && <span>{watts(shown.power_w)}</span>}</p>
       </>}
       {held.map((h) => <p key={h.model} class="holds"><b>{h.model}</b> {h.layers}{h.share < 0.999 ? `, ${Math.round(100 * h.share)} % of each` : ""}, {bytes(h.bytes)}</p>)}
       {outside.map((i) => <p key={i.id} class="soft">Left out of {i.model}: {reasons[i.model]?.find((o) => o.node === machine.id)?.reason ?? "the plan is faster without it"}</p>)}
