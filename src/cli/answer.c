@@ -6,12 +6,20 @@
 #include "cli/client.h"
 #include "cli/common.h"
 #include "cli/markdown.h"
+#include "cli/wrap.h"
+
+/* What is said, or thought: its marks become ink, its lines are broken between words. */
+struct voice {
+    struct markdown marks;
+    struct wrap wrap;
+    struct text inked;
+};
 
 /* An answer on its way to the terminal. */
 struct stream {
     struct answer *answer;
     enum answer_look look;
-    struct markdown said, thought;
+    struct voice said, thought;
     struct text shown;
     bool thinking; /* the last that came was a thought */
     bool lost;     /* stdout does not take it any more */
@@ -26,6 +34,29 @@ json_t *answer_request(const struct answer_settings *s) {
     return request;
 }
 
+static void wrap_inked(struct voice *v, struct text *out) {
+    wrap_add(&v->wrap, text_str(&v->inked), v->inked.len, v->marks.in_code, out);
+    text_clear(&v->inked);
+}
+
+static void speak(struct voice *v, const char *piece, size_t len, struct text *out) {
+    for (size_t i = 0; i < len; i++) {
+        markdown_add(&v->marks, piece + i, 1, &v->inked);
+        wrap_inked(v, out);
+    }
+}
+
+static void fall_silent(struct voice *v, struct text *out) {
+    markdown_end(&v->marks, &v->inked);
+    wrap_inked(v, out);
+    wrap_end(&v->wrap, out);
+}
+
+static void voice_deinit(struct voice *v) {
+    wrap_deinit(&v->wrap);
+    text_deinit(&v->inked);
+}
+
 static void put(struct stream *s, FILE *out) {
     bool taken = fwrite(text_str(&s->shown), 1, s->shown.len, out) == s->shown.len && fflush(out) == 0;
     if (out == stdout && !taken) s->lost = true;
@@ -36,20 +67,27 @@ static void show_thought(struct stream *s, const json_t *thought) {
     bool dim = common_styled(stderr);
     if (json_string_length(thought) == 0 || !isatty(STDERR_FILENO)) return;
     if (dim) text_add_str(&s->shown, "\033[2m");
-    markdown_add(&s->thought, json_string_value(thought), json_string_length(thought), &s->shown);
+    speak(&s->thought, json_string_value(thought), json_string_length(thought), &s->shown);
     if (dim) text_add_str(&s->shown, "\033[0m");
     put(s, stderr);
     s->thinking = true;
 }
 
-static void show_text(struct stream *s, const char *piece, size_t len) {
-    if (s->thinking) fputs("\n\n", stderr);
+static void end_thought(struct stream *s, const char *newlines) {
+    if (!s->thinking) return;
     s->thinking = false;
+    fall_silent(&s->thought, &s->shown);
+    text_add_str(&s->shown, newlines);
+    put(s, stderr);
+}
+
+static void show_text(struct stream *s, const char *piece, size_t len) {
+    end_thought(s, "\n\n");
     text_add(&s->answer->text, piece, len);
     if (s->look == ANSWER_EXACT)
         text_add(&s->shown, piece, len);
     else
-        markdown_add(&s->said, piece, len, &s->shown);
+        speak(&s->said, piece, len, &s->shown);
     put(s, stdout);
 }
 
@@ -74,18 +112,19 @@ static bool on_event(void *context, const json_t *event) {
 
 /* The end of the line, whatever it was the end of. */
 static void end(struct stream *s, bool complete) {
-    markdown_end(&s->said, &s->shown);
-    if (complete || s->answer->text.len > 0)
-        text_add_char(&s->shown, '\n');
-    else if (s->thinking)
-        fputc('\n', stderr);
+    end_thought(s, "\n");
+    fall_silent(&s->said, &s->shown);
+    if (complete || s->answer->text.len > 0) text_add_char(&s->shown, '\n');
     put(s, stdout);
     text_deinit(&s->shown);
+    voice_deinit(&s->said);
+    voice_deinit(&s->thought);
 }
 
 int answer_print(struct client *client, json_t *request, enum answer_look look, struct answer *out,
                  struct error *error) {
-    struct stream stream = {.answer = out, .look = look, .said.styled = look == ANSWER_STYLED};
+    struct stream stream = {.answer = out, .look = look, .said.marks.styled = look == ANSWER_STYLED};
+    stream.said.wrap.columns = stream.thought.wrap.columns = look == ANSWER_STYLED ? common_columns() : 0;
     int code = client_stream(client, "generate", request, on_event, &stream, error);
     end(&stream, code == 0);
     if (code == 0 && stream.lost) code = error_set(error, ERR_IO, "standard output does not take the answer");

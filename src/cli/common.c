@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -47,6 +48,11 @@ bool common_styled(FILE *stream) {
     const char *terminal = getenv("TERM"), *colours = getenv("NO_COLOR");
     bool capable = terminal != NULL && *terminal != '\0' && strcmp(terminal, "dumb") != 0;
     return capable && (colours == NULL || *colours == '\0') && isatty(fileno(stream));
+}
+
+unsigned common_columns(void) {
+    struct winsize size;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 const char *common_size(uint64_t bytes, char out[CLI_SIZE_BYTES]) {

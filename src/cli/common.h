@@ -26,6 +26,8 @@ int common_print_json(json_t *value);
 
 /* May the stream be told of bold and colour? A terminal that is not dumb, and no NO_COLOR. */
 bool common_styled(FILE *stream);
+/* Of the terminal that standard output is; 0: none, or it does not say. */
+unsigned common_columns(void);
 
 /* "1.5 GiB": for people. Returns out. */
 const char *common_size(uint64_t bytes, char out[CLI_SIZE_BYTES]);

@@ -6,7 +6,7 @@
 
 #include "cli/screen.h"
 
-enum { WIDE = 100, RING_ROWS_MIN = 7, RING_ROWS_MAX = 21, NUMBER_BYTES = 32, LABEL_CELLS = 20, NAME_CELLS = 14 };
+enum { WIDE = 100, RING_ROWS_MIN = 7, NUMBER_BYTES = 32, LABEL_CELLS = 20, NAME_CELLS = 14 };
 
 struct area {
     int row, column, rows, columns;
@@ -113,13 +113,17 @@ static void place(const struct area *a, double angle, int *row, int *column) {
     *row = a->row + (int)lround((a->rows - 1) / 2.0 - 0.4 + ry * sin(angle));
 }
 
+/* Dots as far from each other as a row is high, which is two columns. */
 static void draw_circle(const struct area *a) {
-    enum { STEPS = 96 };
+    enum { STEPS = 1440 };
+    int row, column, last_row = -1, last_column = -1;
     screen_ink(SCREEN_SOFT, false, false);
     for (int i = 0; i < STEPS; i++) {
-        int row, column;
         place(a, turn * i / STEPS, &row, &column);
+        if (hypot(row - last_row, (column - last_column) / 2.0) < 1) continue;
         screen_mark(row, column, MARK_DOT);
+        last_row = row;
+        last_column = column;
     }
 }
 
@@ -148,7 +152,7 @@ static void draw_node(const struct area *a, const json_t *node, const json_t *in
     int filled = screen_put(below, column - half > a->column ? column - half : a->column, LABEL_CELLS, text);
     if (held[0] == '\0') return;
     screen_ink(SCREEN_SOFT, false, false);
-    screen_printf(below, (column - half > a->column ? column - half : a->column) + filled + 1, 9, "%s", held);
+    screen_printf(below, (column - half > a->column ? column - half : a->column) + filled, 10, " %s", held);
 }
 
 static double bandwidth_link(const json_t *from, const char *to, const char *key) {
@@ -229,9 +233,18 @@ static void draw_strength(int row, const struct area *a, const struct watch *w) 
                   rate > 0 ? compute_text(rate, text) : "measuring");
 }
 
-static void draw_machine(int row, const struct area *a, const json_t *node, const json_t *instance) {
-    char free_text[NUMBER_BYTES], total_text[NUMBER_BYTES], rate[NUMBER_BYTES], speed[NUMBER_BYTES], held[NUMBER_BYTES];
+/* A column of a table that stands there whole or not at all, like those behind it; returns where the next one begins.
+ */
+static int put_column(int row, int at, int end, int cells, const char *text) {
+    if (at + cells > end) return end;
+    screen_put(row, at, cells, text);
+    return at + cells + 2;
+}
+
+static void draw_machine(int row, const struct area *a, const struct watch *w, const json_t *node) {
+    char free_text[NUMBER_BYTES], total_text[NUMBER_BYTES], number[NUMBER_BYTES], text[96];
     double total = watch_number(node, "memory_total"), free_bytes = watch_number(node, "memory_free");
+    double rate = watch_number(node, "matmul_rate"), celsius = watch_temperature(w, watch_text(node, "id"));
     int at = a->column + 1, end = a->column + a->columns;
     screen_ink(watch_is_up(node) ? SCREEN_PLAIN : SCREEN_BAD, json_is_true(json_object_get(node, "self")), false);
     screen_put(row, at, NAME_CELLS, watch_name(node));
@@ -243,23 +256,27 @@ static void draw_machine(int row, const struct area *a, const json_t *node, cons
     screen_ink(SCREEN_ACCENT, false, false);
     screen_bar(row, at, 8, total > 0 ? 1 - free_bytes / total : 0);
     screen_ink(SCREEN_PLAIN, false, false);
-    at += 9;
-    at += screen_printf(row, at, end - at, "%s of %s free  ", bytes_text(free_bytes, free_text),
-                        bytes_text(total, total_text));
-    held_text(instance, watch_text(node, "id"), held);
-    if (held[0]) at += screen_printf(row, at, end - at, strchr(held, '-') ? "layers %s  " : "layer %s  ", held);
+    snprintf(text, sizeof text, "%s of %s free", bytes_text(free_bytes, free_text), bytes_text(total, total_text));
+    at = put_column(row, at + 9, end, 22, text);
+    at = put_column(row, at, end, 9, rate > 0 ? compute_text(rate, number) : "measuring");
     screen_ink(SCREEN_SOFT, false, false);
-    if (json_is_number(json_object_get(node, "matmul_rate")))
-        at += screen_printf(row, at, end - at, "%s  %s/s  ", compute_text(watch_number(node, "matmul_rate"), rate),
-                            scaled(watch_number(node, "read_bandwidth"), 1000, "B", speed));
-    else
-        at += screen_printf(row, at, end - at, "measuring  ");
-    screen_printf(row, at, end - at, "%.0f x %s", watch_number(node, "threads"), watch_text(node, "isa"));
+    held_text(shown_instance(w), watch_text(node, "id"), number);
+    snprintf(text, sizeof text, strchr(number, '-') ? "layers %s" : "layer %s", number);
+    at = put_column(row, at, end, 13, number[0] ? text : "");
+    snprintf(text, sizeof text, "%.0f C", celsius);
+    at = put_column(row, at, end, 5, celsius > 0 ? text : "");
+    snprintf(text, sizeof text, "%s/s", scaled(watch_number(node, "read_bandwidth"), 1000, "B", number));
+    at = put_column(row, at, end, 9, rate > 0 ? text : "");
+    snprintf(text, sizeof text, "%.0f x %s", watch_number(node, "threads"), watch_text(node, "isa"));
+    put_column(row, at, end, 13, text);
 }
 
 static void draw_model(int row, const struct area *a, const struct watch *w, const json_t *instance) {
+    char text[96];
     const char *model = watch_text(instance, "model"), *state = watch_text(instance, "state");
     double total = watch_number(instance, "bytes_total"), done = watch_number(instance, "bytes_done");
+    size_t stages = json_array_size(json_object_get(instance, "stages"));
+    unsigned running = watch_running(w, model);
     int at = a->column + 1, end = a->column + a->columns;
     screen_ink(SCREEN_PLAIN, true, false);
     at += screen_printf(row, at, end - at, "%s  ", model);
@@ -272,11 +289,12 @@ static void draw_model(int row, const struct area *a, const struct watch *w, con
     else
         at += screen_printf(row, at, end - at, "%s  ", state);
     screen_ink(SCREEN_SOFT, false, false);
-    unsigned running = watch_running(w, model);
-    if (running > 0) at += screen_printf(row, at, end - at, "%u running, %.0f tok/s  ", running, w->tokens_per_s);
-    screen_printf(
-        row, at, end - at, "%zu stage%s, %.0f tokens of context", json_array_size(json_object_get(instance, "stages")),
-        json_array_size(json_object_get(instance, "stages")) == 1 ? "" : "s", watch_number(instance, "context"));
+    snprintf(text, sizeof text, "%u running, %.0f tok/s", running, w->tokens_per_s);
+    if (running > 0) at = put_column(row, at, end, (int)strlen(text), text);
+    snprintf(text, sizeof text, "%zu stage%s", stages, stages == 1 ? "" : "s");
+    at = put_column(row, at, end, (int)strlen(text), text);
+    snprintf(text, sizeof text, "%.0f tokens of context", watch_number(instance, "context"));
+    put_column(row, at, end, (int)strlen(text), text);
 }
 
 static void draw_download(int row, const struct area *a, const json_t *item) {
@@ -300,7 +318,7 @@ static int draw_machines(int row, int end, const struct area *a, const struct wa
     const json_t *node;
     if (row + 1 >= end) return row;
     draw_title(row++, a, "machines");
-    json_array_foreach(w->nodes, i, node) if (row < end) draw_machine(row++, a, node, shown_instance(w));
+    json_array_foreach(w->nodes, i, node) if (row < end) draw_machine(row++, a, w, node);
     return row;
 }
 
@@ -374,10 +392,11 @@ void panes_draw(const struct panes *p, const struct watch *w) {
     bool wide = columns >= WIDE;
     screen_clear();
     draw_head(p, w, columns);
-    int ring_rows = wide ? rows * 3 / 5 : rows * 2 / 5;
+    int ring_rows = wide ? rows * 3 / 5 : rows * 2 / 5, ring_columns = wide ? columns * 2 / 5 : columns;
+    int round_rows = (ring_columns - LABEL_CELLS) / 2; /* as high as it is wide */
+    if (ring_rows > round_rows) ring_rows = round_rows;
     if (ring_rows < RING_ROWS_MIN) ring_rows = RING_ROWS_MIN;
-    if (ring_rows > RING_ROWS_MAX) ring_rows = RING_ROWS_MAX;
-    struct area ring = {1, 0, ring_rows, wide ? columns * 2 / 5 : columns}, all = {1, 0, end - 1, columns};
+    struct area ring = {1, 0, ring_rows, ring_columns}, all = {1, 0, end - 1, columns};
     struct area lists = wide ? (struct area){1, ring.columns, ring_rows, columns - ring.columns} : all;
     draw_ring(&ring, p, w);
     row = wide ? 1 : 1 + ring_rows;

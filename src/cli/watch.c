@@ -95,6 +95,15 @@ static void compare_downloads(struct watch *w, const json_t *now) {
     }
 }
 
+double watch_temperature(const struct watch *w, const char *id) {
+    size_t i;
+    const json_t *item;
+    json_array_foreach(json_object_get(w->activity, "instruments"), i, item) {
+        if (strcmp(watch_text(item, "node"), id) == 0) return watch_number(item, "temperature_c");
+    }
+    return 0;
+}
+
 static void count_tokens(struct watch *w, const json_t *activity, uint64_t now_us) {
     uint64_t generated = 0;
     size_t i;

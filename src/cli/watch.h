@@ -32,5 +32,7 @@ bool watch_is_up(const json_t *node);
 /* The node of that id, and its name (or id). */
 const json_t *watch_node(const struct watch *w, const char *id);
 const char *watch_name(const json_t *node);
+/* Of the node's processor, degrees Celsius; 0: its host does not tell. */
+double watch_temperature(const struct watch *w, const char *id);
 /* Requests that generate now: of the model, or of all (NULL). */
 unsigned watch_running(const struct watch *w, const char *model);

@@ -18,6 +18,7 @@ return a * b
 
 - one
 > two"""
+PROSE = " ".join(f"{word} of the caravan" for word in "camels dunes wells stars bells tents traders".split())
 HOSTILE = "before \x1b]0;taken\x07\x1b[2Jafter"
 SIZES = [(60, 20), (80, 24), (160, 50)]
 STATS = re.compile(r"\d[\d.]* tok/s, first token \d+\.\d\d s, \d+ tokens")
@@ -28,7 +29,8 @@ def node(tmp_path_factory):
     """Two models that recite."""
     home = tmp_path_factory.mktemp("home")
     (home / "models").mkdir()
-    script_model.write(home / "models/script.gguf", {"show": MARKDOWN, "hostile": HOSTILE, "one\ntwo": "both lines"})
+    script_model.write(home / "models/script.gguf", {"show": MARKDOWN, "prose": "- " + PROSE, "hostile": HOSTILE,
+                                                                 "one\ntwo": "both lines"})
     script_model.write(home / "models/other.gguf", {"show": "the other one"})
     node = Node(home)
     (home / "models/smollm2-135m.gguf").unlink()
@@ -69,6 +71,15 @@ def test_markdown_is_drawn(chat, columns, rows):
     assert "**" not in shown and "# Sums" not in shown and STATS.search(shown), shown
     inked = terminal.text("-e")
     assert re.search(r"\x1b\[[\d;]*1m(\x1b\[[\d;]*m)*how", inked) and re.search(r"\x1b\[[\d;]*36m", inked)
+
+
+@pytest.mark.parametrize("columns, rows", SIZES)
+def test_lines_end_between_words(chat, columns, rows):
+    lines = say(chat(columns, rows), "prose", "traders of the caravan\n", "tok/s").split("\n")
+    first = next(i for i, line in enumerate(lines) if line.startswith("• camels"))
+    said = lines[first:next(i for i, line in enumerate(lines) if "tok/s" in line)]
+    assert " ".join(line[2:] for line in said) == PROSE and len(said) == -(-len(PROSE) // (columns - 2)), said
+    assert all(line.startswith("  ") for line in said[1:])
 
 
 def test_without_colour_it_is_plain(chat):

@@ -19,7 +19,7 @@ def top(tmux, node, columns=80, rows=24, **env):
 @pytest.mark.parametrize("columns, rows", [(60, 20), (80, 24), (160, 50)])
 def test_all_of_it_fits(tmux, node, columns, rows):
     terminal = top(tmux, node, columns, rows)
-    seen = terminal.wait_for("1 machine", "machines", "models", MODEL, "ready", "layers 0-29", "GPU poor", "q quit")
+    seen = terminal.wait_for("1 machine", "machines", "models", MODEL, "ready", "0-29", "OPS", "GPU poor", "q quit")
     lines = seen.split("\n")
     assert lines[0].startswith(" Caravan") and lines[rows - 1].startswith(" q quit")
     assert max(map(len, lines)) <= columns

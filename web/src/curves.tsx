@@ -15,11 +15,14 @@ function loadCharts(): Promise<Charts> {
   return coming;
 }
 
-interface Panel { title: string; curves: (Curve & { of: (s: Sample) => number | null })[]; say: (value: number) => string }
+interface Panel { title: string; curves: (Curve & { of: (s: Sample) => number | null })[]; say: (value: number) => string; steps?: number[] }
+
+/** Bytes are counted by 1,024. */
+const POWERS_OF_TWO = Array.from({ length: 45 }, (_, i) => 2 ** i);
 
 const PANELS: Panel[] = [
   { title: "Tokens a second", say: rate, curves: [{ label: "tokens", colour: "--accent", of: (s) => s.tokens }] },
-  { title: "Memory held by models", say: bytes, curves: [{ label: "memory", colour: "--sky", of: (s) => s.memory }] },
+  { title: "Memory held by models", say: bytes, steps: POWERS_OF_TWO, curves: [{ label: "memory", colour: "--sky", of: (s) => s.memory }] },
   { title: "Network of this machine", say: perSecond, curves: [
     { label: "received", colour: "--accent", of: (s) => s.received }, { label: "sent", colour: "--sky", of: (s) => s.sent }] },
 ];
@@ -52,7 +55,7 @@ function PanelView({ panel }: { panel: Panel }) {
     const look = new ResizeObserver(([entry]) => chart?.resize(Math.round(entry.contentRect.width)));
     void loadCharts().then(({ Chart }) => {
       if (closed) return;
-      chart = new Chart(box.current!, panel.curves, panel.say);
+      chart = new Chart(box.current!, panel.curves, panel.say, panel.steps);
       show();
       look.observe(box.current!);
     });

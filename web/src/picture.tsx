@@ -181,6 +181,10 @@ function Middle({ at, title, big, small }: { at: Point; title: string; big: stri
   );
 }
 
+/** What a model is at, in large letters: a prompt is read before its first token comes. */
+const doing = (instance: Instance, running: boolean, tokens: number): string =>
+  instance.state !== "ready" || !running ? STATES[instance.state] : tokens >= 0.5 ? `${rate(tokens)} tok/s` : "reading";
+
 const STATES = { loading: "is being loaded", ready: "ready", recovering: "is put together again", failed: "failed" };
 
 export function Picture({ machines, instance, instances, tokens, running, summary }: {
@@ -229,7 +233,7 @@ export function Picture({ machines, instance, instances, tokens, running, summar
               member={!!instance && membersOf(instance).includes(m.id)} held={instance ? heldBy(m.id, [instance]).map((h) => h.layers).join(", ") : heldBy(m.id, instances).map((h) => h.layers).join(", ")} />
           ))}
           {middle && (instance
-            ? <Middle at={middle} title={instance.model} big={running ? `${rate(tokens)} tok/s` : STATES[instance.state]} small={running ? "now" : `${instance.stages.length > 1 ? `${instance.stages.length} stages` : "one stage"}`} />
+            ? <Middle at={middle} title={instance.model} big={doing(instance, running, tokens)} small={running && tokens >= 0.5 ? "now" : `${instance.stages.length > 1 ? `${instance.stages.length} stages` : "one stage"}`} />
             : <Middle at={middle} title="together" big={bytes(ups.reduce((sum, m) => sum + (m.memory_free ?? 0), 0))} small="free for models" />)}
         </svg>
       )}
