@@ -1,9 +1,10 @@
 """How smooth the page stays: typing in a chat of 200 messages while an answer of 200 tokens a second comes in.
 
-    .venv/bin/python bench/smooth.py [SECONDS]
+    .venv/bin/python bench/smooth.py [SECONDS [SLOWER]]
 
 A real node serves the page to Chromium; the answer is made up in the browser, so that its pace is even: prose, lists, a
-table and code. Told are the gaps between frames (asked for by requestAnimationFrame), and how long a key takes to show.
+table, a formula and code. SLOWER 4 gives the page a quarter of the processor, as on a phone. Told are the gaps between
+frames (asked for by requestAnimationFrame), and how long a key takes to show.
 """
 import json
 import statistics
@@ -19,6 +20,8 @@ from conftest import MODEL, Node  # noqa: E402
 PART = """## Part {i}
 
 A caravan of **machines** walks in a ring, *each* with its layers, and hands on what it has seen, `step({i})`.
+
+$$\\sum_{{l=0}}^{{{i}}} \\frac{{x_l^2}}{{\\sqrt{{1 + l}}}} \\le {i}$$
 
 - one carries the first layers
 - the next carries more of them
@@ -82,9 +85,9 @@ def long_chat():
 def measure(page, seconds):
     box = page.get_by_role("textbox", name="Message", exact=True)
     box.fill("Tell on.")
-    page.evaluate(WATCH)
     box.press("Enter")
-    page.locator(".account").last.wait_for()
+    page.locator("article[aria-busy=true] .account").wait_for()  # looks through the whole page: not while it is watched
+    page.evaluate(WATCH)
     for i in range(seconds * 10):
         page.keyboard.press("abcdefgh "[i % 9])  # a locator would search the whole page for each key
         page.wait_for_timeout(100)
@@ -96,7 +99,7 @@ def measure(page, seconds):
 
 
 def main():
-    seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    seconds, slower = [int(word) for word in sys.argv[1:]] + [15, 1][len(sys.argv) - 1:]
     folder = Path(tempfile.mkdtemp())
     node = Node(folder).start()
     with sync_playwright() as playwright:
@@ -109,6 +112,7 @@ def main():
         page.get_by_label("Import chats", exact=True).set_input_files(folder / "chats.json")
         page.locator("article.reply .code").last.wait_for()
         page.wait_for_timeout(1000)
+        page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": slower})
         measure(page, seconds)
         browser.close()
     node.stop()

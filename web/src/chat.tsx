@@ -181,7 +181,11 @@ async function readFiles(list: Iterable<File>): Promise<Attachment[]> {
   return read;
 }
 
+const FITS_BY_ITSELF = CSS.supports("field-sizing", "content");
+
+/** As high as its text. To ask for that height lays out the whole chat, at each key: browsers that can do it themselves. */
 function fit(area: HTMLTextAreaElement): void {
+  if (FITS_BY_ITSELF) return;
   area.style.height = "auto";
   area.style.height = `${Math.min(area.scrollHeight, 260)}px`;
 }
