@@ -91,12 +91,26 @@ static bool read_instruction(const ucontext_t *context, struct instruction *out)
 
 /* ---- what it does ---- */
 
+/* Where the unit would raise an exception, this aborts. */
+static struct tile *configured(unsigned number) {
+    if (number >= TILES || tiles[number].rows == 0) abort();
+    return &tiles[number];
+}
+
+static bool is_zero(const uint8_t *bytes, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (bytes[i]) return false;
+    return true;
+}
+
 static void configure(const uint8_t *config) {
     memset(tiles, 0, sizeof tiles);
-    for (int i = 0; config && i < TILES; i++) {
+    if (!config) return;
+    if (config[0] != 1 || !is_zero(config + 1, 15) || !is_zero(config + 32, 16) || !is_zero(config + 56, 8)) abort();
+    for (int i = 0; i < TILES; i++) {
         tiles[i].rows = config[48 + i];
         tiles[i].bytes = config[16 + 2 * i] | config[17 + 2 * i] << 8;
-        if (tiles[i].rows > ROWS || tiles[i].bytes > ROW_BYTES) abort();
+        if (tiles[i].rows > ROWS || tiles[i].bytes > ROW_BYTES || !tiles[i].rows != !tiles[i].bytes) abort();
     }
 }
 
@@ -111,6 +125,7 @@ static void store(const struct tile *tile, const struct instruction *i) {
 
 /* tdpbsud: sums += a (signed) . b (unsigned), four bytes at a time. */
 static void multiply(struct tile *sums, const struct tile *a, const struct tile *b) {
+    if (sums == a || sums == b || a == b || a->bytes % 4 || sums->bytes % 4) abort();
     if (sums->rows != a->rows || a->bytes / 4 != b->rows || sums->bytes != b->bytes) abort();
     for (unsigned row = 0; row < sums->rows; row++)
         for (unsigned column = 0; column < sums->bytes; column += 4) {
@@ -122,17 +137,16 @@ static void multiply(struct tile *sums, const struct tile *a, const struct tile 
 }
 
 static bool execute(const struct instruction *i) {
-    struct tile *tile = &tiles[i->reg];
     if (i->opcode == 0x49 && i->prefix == PREFIX_NONE)
         configure(i->in_memory ? i->address : NULL); /* ldtilecfg, tilerelease */
     else if (i->opcode == 0x49 && i->prefix == PREFIX_F2)
-        memset(tile->data, 0, sizeof tile->data); /* tilezero */
+        memset(configured(i->reg)->data, 0, ROWS * ROW_BYTES); /* tilezero */
     else if (i->opcode == 0x4b && i->prefix == PREFIX_F2)
-        load(tile, i);
+        load(configured(i->reg), i);
     else if (i->opcode == 0x4b && i->prefix == PREFIX_F3)
-        store(tile, i);
+        store(configured(i->reg), i);
     else if (i->opcode == 0x5e && i->prefix == PREFIX_F3)
-        multiply(tile, &tiles[i->rm], &tiles[i->vvvv]);
+        multiply(configured(i->reg), configured(i->rm), configured(i->vvvv));
     else
         return false;
     return true;
