@@ -129,13 +129,15 @@ static enum kern_isa default_isa(void) {
 
 int common_isa(enum kern_isa *out, struct error *error) {
     const char *name = getenv("CARAVAN_ISA");
-    enum kern_isa cap;
-    *out = default_isa();
-    if (name == NULL || *name == '\0') return 0;
+    enum kern_isa cap, best = kern_isa_best();
+    if (name == NULL || *name == '\0') {
+        *out = default_isa();
+        return 0;
+    }
     if (!kern_isa_parse(name, &cap))
         return error_set(error, ERR_INVALID, "CARAVAN_ISA is \"%.20s\"; `caravan version` tells this machine's levels",
                          name);
-    *out = cap < kern_isa_best() ? cap : kern_isa_best();
+    *out = cap < best ? cap : best;
     return 0;
 }
 
