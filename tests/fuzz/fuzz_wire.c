@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "wire/step.h"
+#include "wire/store.h"
 #include "wire/wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -39,10 +40,24 @@ static void fuzz_step(const uint8_t *data, size_t len) {
     for (uint32_t i = 0; i < s.page_count; i++) sum += wire_step_page(&s, i).page;
 }
 
+static void fuzz_store(const uint8_t *data, size_t len) {
+    struct wire_store first, second;
+    uint8_t head[WIRE_STORE_HEAD_BYTES_MAX];
+    if (wire_store_decode(&first, data, len, NULL) != 0) return;
+    size_t head_len = wire_store_encode(&first, head, sizeof head), whole = head_len + first.len;
+    uint8_t *frame = malloc(whole);
+    memcpy(frame, head, head_len);
+    if (first.len > 0) memcpy(frame + head_len, first.bytes, first.len);
+    assert(wire_store_decode(&second, frame, whole, NULL) == 0 && second.len == first.len);
+    assert(wire_store_encode(&second, head, sizeof head) == head_len && memcmp(head, frame, head_len) == 0);
+    free(frame);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     struct wire_beacon beacon;
     fuzz_message(data, len);
     fuzz_step(data, len);
+    fuzz_store(data, len);
     wire_beacon_decode(&beacon, data, len, NULL);
     return 0;
 }
