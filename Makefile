@@ -46,7 +46,7 @@ chaos:
 	@tools/get-default-model
 	@.venv/bin/python tests/net/chaos.py --seconds $(SECONDS) $${SEED:+--seed $$SEED}
 
-# A person's whole way in the page, with three nodes of which one is killed.
+# A person's whole way in the page, with three nodes of which one is killed, each stop looked at in every way.
 journey:
 	@tools/setup test
 	@tools/build release caravan

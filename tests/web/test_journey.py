@@ -1,4 +1,7 @@
-"""A person's whole way with three machines: pull, load over all of them, chat, lose one in the middle, delete."""
+"""A person's whole way with three machines: pull, load over all of them, chat, lose one in the middle, delete.
+
+How each stop looks is seen at two widths, and by `make journey` at all of them in both themes."""
+import itertools
 import os
 import re
 import subprocess
@@ -8,17 +11,16 @@ from pathlib import Path
 import netns
 import pytest
 from cluster import Node, assert_all_see_all, default_model, wait_until
-from looks import assert_fits_everywhere, bring_axe
+from looks import THEMES, WIDTHS, assert_fits_at, bring_axe
 
 from conftest import Watch, require_model, start_beside
 
-pytestmark = pytest.mark.skipif(not os.environ.get("CARAVAN_JOURNEY"),
-                                reason="three nodes, a hub and a browser for half a minute: `make journey`")
-
 HUB = Path(__file__).resolve().parent.parent / "hub/hub.py"
 NAME, FILE = "org/small", "small-Q4_1.gguf"
-HUB_PLACE, HUB_BYTES_PER_S = 3, 8e6
+HUB_PLACE, HUB_BYTES_PER_S = 3, 16e6
 MEMORY = str(600 << 20)  # the model and its caches do not fit one machine, but two
+ALL_LOOKS = bool(os.environ.get("CARAVAN_JOURNEY"))
+LOOKS = list(itertools.product(WIDTHS, THEMES)) if ALL_LOOKS else [(360, "dark"), (1440, "light")]
 LONG_MS = 120000  # three nodes and a browser share the cores of one machine
 
 
@@ -70,7 +72,7 @@ def pull(tab):
     tab.get_by_role("progressbar", name=f"Pulling {NAME}").wait_for()
     parts = tab.locator(".parts li")
     parts.filter(has_text=re.compile(r"^node\d \d+ % of [\d.]+ MB$")).first.wait_for()
-    assert_fits_everywhere(tab, "a model on its way")
+    assert_fits_at(tab, "a model on its way", LOOKS)
     tab.get_by_role("button", name="Load…").wait_for(timeout=LONG_MS)
 
 
@@ -81,10 +83,25 @@ def load(tab, nodes):
     tab.get_by_role("combobox", name="Split").select_option("pipeline")
     tab.locator("dialog tbody tr").nth(2).wait_for()
     tab.locator(".promise").get_by_text(re.compile(r"^[\d.]+ tokens a second")).wait_for(timeout=LONG_MS)
-    assert_fits_everywhere(tab, "a plan")
+    assert_fits_at(tab, "a plan", LOOKS)
     tab.get_by_role("button", name="Load", exact=True).click()
     tab.get_by_role("button", name="Unload").wait_for(timeout=LONG_MS)
     assert len(nodes[0].json("ps")[0]["stages"]) == 3
+
+
+def see_ring(tab, nodes):
+    """The picture is true."""
+    tab.evaluate("location.hash = 'cluster'")
+    tab.locator(".picture .machine.up.member").nth(2).wait_for()
+    names = {n["id"]: n["name"] for n in nodes[0].nodes()}
+    for stage in nodes[0].json("ps")[0]["stages"]:
+        first, end = stage["layers"]
+        held = f"layer {first}" if end - first == 1 else f"layers {first}–{end - 1}"
+        card = tab.locator(".machine-card").filter(has_text=names[stage["members"][0]["node"]])
+        assert NAME in card.inner_text() and held in card.inner_text()
+    assert tab.locator(".picture .link.strong").count() == 3
+    assert tab.locator(".picture .link-label").filter(has_text=re.compile("µs|ms")).count() == 3
+    assert tab.locator(".tokens").count() == 0
 
 
 def ask(tab):
@@ -97,6 +114,11 @@ def ask(tab):
     tab.get_by_placeholder(f"Ask {NAME}").fill("Tell a very long story about a camel.")
     tab.keyboard.press("Enter")
     tab.locator("article.reply .block").first.wait_for(timeout=LONG_MS)
+    tab.emulate_media(reduced_motion="no-preference")
+    tab.evaluate("location.hash = 'cluster'")
+    tab.locator(".picture .tokens circle").first.wait_for()
+    tab.get_by_text(re.compile(r"tok/s$")).first.wait_for()
+    tab.evaluate("location.hash = 'chat'")
 
 
 def runs_without(node, lost):
@@ -121,7 +143,7 @@ def lose(tab, nodes, lost):
     for view, sign in [("chat", ".account"), ("cluster", ".machine-card")]:
         tab.evaluate(f"location.hash = '{view}'")
         tab.locator(sign).first.wait_for()
-        assert_fits_everywhere(tab, f"{view} after a loss")
+        assert_fits_at(tab, f"{view} after a loss", LOOKS)
 
 
 def delete(tab, nodes):
@@ -131,13 +153,21 @@ def delete(tab, nodes):
     tab.get_by_role("button", name=f"Delete {NAME}").click()
     tab.get_by_role("button", name="Delete", exact=True).click()
     tab.get_by_text("Nothing yet.").wait_for()
-    assert_fits_everywhere(tab, "nothing left")
+    assert_fits_at(tab, "nothing left", LOOKS)
     assert nodes[0].json("list") == [] and nodes[0].json("ps") == []
+
+
+def come_back(tab, lost):
+    lost.start()
+    tab.evaluate("location.hash = 'cluster'")
+    tab.locator(".happenings .join").filter(has_text=lost.name).first.wait_for()
 
 
 def test_pull_load_chat_lose_and_delete(tab, nodes):
     pull(tab)
     load(tab, nodes)
+    see_ring(tab, nodes)
     ask(tab)
     lose(tab, nodes, nodes[2])
     delete(tab, nodes)
+    come_back(tab, nodes[2])
