@@ -10,7 +10,7 @@
 /* A loop that is written out, so that what it indexes can stay in registers. */
 #define UNROLLED(i, count) _Pragma("GCC unroll 16") for (int i = 0; i < (int)(count); i++)
 
-#if defined __AMX_INT8__
+#if defined SIMD_AMX
 #define LEVEL(name) lanes_amx_##name
 #elif defined __AVX512VNNI__
 #define LEVEL(name) lanes_avx512_##name

@@ -3,7 +3,7 @@
  * A block of 32 columns of 16 rows, unpacked, is a tile of bytes as the instructions want it (layout.h). Sums of whole
  * numbers are exact in any order, so the bits are those of every other level. Intel SDM, volume 1, chapter 18. */
 #pragma once
-#ifdef __AMX_INT8__
+#ifdef SIMD_AMX
 #include "kern/x86/dots_avx512.h"
 
 #define SIMD_TILE 16 /* tokens of a tile */
