@@ -11,11 +11,11 @@
 enum {
     PINGS = 9,
     PING_BYTES = 64,
-    SMALL_FRAMES = 4,
+    SMALL_FRAMES = 8,
     SMALL_BYTES = 16 << 10,
     BIG_FRAMES = 16,
     BIG_BYTES = 64 << 10,
-    BIG_FROM_NS = 8000000, /* a burst that takes so long says enough */
+    BIG_FROM_NS = 8000000, /* half a burst that takes so long says enough */
     BURSTS = 3,
     STALL_MS = 1000,
     RUN_MS = 3000,
@@ -47,26 +47,26 @@ static int await(struct prober *p) {
     return 0;
 }
 
-/* So many frames of a size there and back. *spread_ns: from the first answer to the last, or, where the first ones have
- * come while the last ones were still to be sent, all the time that it took for all but one. */
-static int burst(struct prober *p, unsigned frames, size_t bytes, uint64_t *spread_ns) {
+/* So many frames of a size there and back. *half_ns: from the answer in the middle to the last one, or, where answers
+ * waited here for somebody to look, half of the time that all of them took. */
+static int burst(struct prober *p, unsigned frames, size_t bytes, uint64_t *half_ns) {
     struct data_link *links[] = {&p->data};
     struct iovec part = fill_frame(p, bytes);
-    uint64_t begin_ns = clock_ns(), first_ns = 0;
+    uint64_t begin_ns = clock_ns(), middle_ns = begin_ns;
     int rc = 0;
     for (unsigned i = 0; rc == 0 && i < frames; i++) rc = data_send(links, 1, 0, &part, 1, -1, STALL_MS);
     for (unsigned i = 0; rc == 0 && i < frames; i++) {
         rc = await(p);
-        if (i == 0) first_ns = clock_ns();
+        if (i + 1 == frames / 2) middle_ns = clock_ns();
     }
     uint64_t end_ns = clock_ns(), took_ns = end_ns - begin_ns, back_ns = p->rtt_ns < took_ns ? p->rtt_ns : took_ns;
-    uint64_t all_ns = (took_ns - back_ns) / frames * (frames - 1) + 1;
-    *spread_ns = end_ns - first_ns > all_ns ? end_ns - first_ns : all_ns;
+    uint64_t average_ns = (took_ns - back_ns) / 2 + 1;
+    *half_ns = end_ns - middle_ns > average_ns ? end_ns - middle_ns : average_ns;
     return rc;
 }
 
-static uint64_t rate(unsigned frames, size_t bytes, uint64_t spread_ns) {
-    return (uint64_t)((frames - 1) * bytes * 1000000000ull / spread_ns);
+static uint64_t rate(unsigned frames, size_t bytes, uint64_t half_ns) {
+    return (uint64_t)(frames / 2 * bytes * 1000000000ull / half_ns);
 }
 
 static int measure_round_trip(struct prober *p, uint32_t *rtt_us) {
@@ -85,14 +85,14 @@ static int measure_round_trip(struct prober *p, uint32_t *rtt_us) {
 
 /* The best of some bursts, as long as they cost little. */
 static int measure_bandwidth(struct prober *p, uint64_t *bandwidth) {
-    uint64_t spread_ns;
-    int rc = burst(p, SMALL_FRAMES, SMALL_BYTES, &spread_ns);
-    *bandwidth = rate(SMALL_FRAMES, SMALL_BYTES, spread_ns);
-    if (rc || spread_ns >= BIG_FROM_NS) return rc;
+    uint64_t half_ns;
+    int rc = burst(p, SMALL_FRAMES, SMALL_BYTES, &half_ns);
+    *bandwidth = rate(SMALL_FRAMES, SMALL_BYTES, half_ns);
+    if (rc || half_ns >= BIG_FROM_NS) return rc;
     *bandwidth = 0;
-    for (int i = 0; rc == 0 && i < BURSTS && spread_ns < BIG_FROM_NS; i++) {
-        rc = burst(p, BIG_FRAMES, BIG_BYTES, &spread_ns);
-        uint64_t here = rate(BIG_FRAMES, BIG_BYTES, spread_ns);
+    for (int i = 0; rc == 0 && i < BURSTS && half_ns < BIG_FROM_NS; i++) {
+        rc = burst(p, BIG_FRAMES, BIG_BYTES, &half_ns);
+        uint64_t here = rate(BIG_FRAMES, BIG_BYTES, half_ns);
         if (rc == 0 && here > *bandwidth) *bandwidth = here;
     }
     return rc;
