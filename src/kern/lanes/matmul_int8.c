@@ -11,6 +11,7 @@
 enum {
     CHUNK_BLOCKS = 40,       /* of 32 columns; whole super-blocks; 12 tokens of it fill half of L1 */
     CHUNK_BLOCKS_ONE = 1024, /* for one token */
+    READ_AHEAD = 4096,       /* bytes, of one token */
 #ifdef SIMD_TILE
     TOKENS_MOST = SIMD_TILE,
 #else
@@ -188,9 +189,15 @@ SIMD_INLINE void add_mins(struct layout l, int tokens, struct scales s, struct s
     }
 }
 
-/* The CPU streams well by itself when one token reads panel after panel; several tokens stay long at each. */
-SIMD_INLINE void prefetch_next_panel(const uint8_t *block, size_t bytes, const struct tile *tile) {
-    UNROLLED (i, (bytes + 63) / 64) __builtin_prefetch(block + tile->panel_bytes + i * 64, 0, 2);
+/* Several tokens stay long at each panel: the next one is fetched meanwhile. One token reads panel after panel, for
+ * which a CPU's own prefetchers are not always quick enough. */
+SIMD_INLINE void prefetch(const uint8_t *at, size_t bytes, bool near) {
+    UNROLLED (i, (bytes + 63) / 64) {
+        if (near)
+            __builtin_prefetch(at + i * 64, 0, 3);
+        else
+            __builtin_prefetch(at + i * 64, 0, 2);
+    }
 }
 
 SIMD_INLINE void run_tile(struct layout l, int tokens, const struct tile *tile) {
@@ -203,7 +210,8 @@ SIMD_INLINE void run_tile(struct layout l, int tokens, const struct tile *tile) 
     for (size_t done = 0; done < tile->blocks; done += group_blocks, group += layout_group_bytes(&l)) {
         const uint8_t *block = group + layout_head_bytes(&l);
         for (unsigned index = 0; index < group_blocks; index++, block += layout_block_bytes(&l)) {
-            if (tokens > 1) prefetch_next_panel(block, layout_group_bytes(&l) / group_blocks, tile);
+            prefetch(block + (tokens > 1 ? tile->panel_bytes : READ_AHEAD), layout_group_bytes(&l) / group_blocks,
+                     tokens == 1);
             struct scales s = load_scales(l, group, index);
             if (layout_has_halves(&l))
                 block_two_scales(l, tokens, block, s, in, acc);
