@@ -21,6 +21,9 @@ socklen_t address_to_sockaddr(const struct wire_address *a, struct sockaddr_stor
 void address_format(const struct wire_address *a, char text[ADDRESS_TEXT_BYTES]);
 /* Same machine and interface, whatever the port. */
 bool address_same_host(const struct wire_address *a, const struct wire_address *b);
+/* Loopback, link-local, private, multicast and the like, also where NAT64 or 6to4 carry such an IPv4 address: what the
+ * outside must not be able to reach through this program. IANA's registries of special-purpose addresses. */
+bool address_is_private(const struct wire_address *a);
 
 /* Take "HOST", "HOST:PORT", "IPV6" or "[IPV6]:PORT" apart, as given to --peer and behind the '@' of a join code. host
  * is ready for getaddrinfo; port is ADDRESS_PORT_DEFAULT when none is given. ERR_INVALID says why. */

@@ -1,8 +1,8 @@
 /* Measuring a path: round trips, and a burst that comes back, over a link that is there for nothing else.
  *
- * Frames are PING, which the other side sends back as PONG (wire/message.h). The bandwidth is what the second half of the
- * burst's answers comes in at, so that neither the way there and back nor a bucket of a traffic shaper counts; it is
- * that of the slower direction, encryption included. Both calls block: for a thread that has time. */
+ * Frames are PING, which the other side sends back as PONG (wire/message.h). The bandwidth is what the second half of
+ * the burst's answers comes in at, so that neither the way there and back nor a bucket of a traffic shaper counts; it
+ * is that of the slower direction, encryption included. Both calls block: for a thread that has time. */
 #pragma once
 #include <stdint.h>
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from cluster import MODEL, Node, assert_all_see_all, default_model, make_cluster, require_model, wait_until
-from netns import Network
+from netns import Network, ip
 
 # Talks to a port in turn with what it is given and prints what came back, as hex.
 SPEAK = """
@@ -42,6 +42,27 @@ while True:
         (two if ready is one else one).sendall(data)
         if ready is one:
             print(data.hex(), flush=True)
+"""
+
+# A hub at a public address that sends everybody on to a private one, and a service there that tells of visits.
+LURE = """
+import http.server, sys, threading
+class Hub(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(302)
+        self.send_header("Location", sys.argv[1])
+        self.end_headers()
+    do_HEAD = do_GET
+class Inside(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        print("visited", flush=True)
+        self.send_error(404)
+    do_HEAD = do_GET
+inside = http.server.ThreadingHTTPServer(("127.0.0.1", 8001), Inside)
+threading.Thread(target=inside.serve_forever, daemon=True).start()
+hub = http.server.ThreadingHTTPServer(("203.0.113.1", 8000), Hub)
+print("ready", flush=True)
+hub.serve_forever()
 """
 
 
@@ -180,3 +201,21 @@ def test_the_wire_shows_nothing(tmp_path):
         piece = model[offset:offset + 16]
         assert len(set(piece)) < 8 or piece not in frames
     assert MODEL.encode() not in frames and code.encode() not in frames
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1:8001/secret", "http://localhost:8001/secret",
+                                    "http://[::ffff:7f00:1]:8001/secret", "http://0.0.0.0:8001/secret"])
+def test_a_public_hub_leads_nobody_inside(tmp_path, target):
+    with Network(1) as network:
+        ip("-n", network.members[0], "address", "add", "203.0.113.1/32", "dev", "lo")
+        lure = network.start(0, sys.executable, "-c", LURE, target, stdout=subprocess.PIPE, text=True)
+        assert lure.stdout.readline() == "ready\n"
+        network.check(0, sys.executable, "-c", "import urllib.request as u\ntry: u.urlopen('http://127.0.0.1:8001')\n"
+                      "except u.HTTPError: pass")
+        assert lure.stdout.readline() == "visited\n"  # by us, just now
+        node = Node(network, 0, tmp_path).start()
+        pulled = node.cli("pull", "http://203.0.113.1:8000/a.gguf", check=False)
+        assert pulled.returncode != 0 and "private" in pulled.stderr, pulled.stderr
+        lure.kill()
+        assert lure.stdout.read() == ""
+        assert list((tmp_path / "models").glob("*.gguf")) == []

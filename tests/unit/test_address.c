@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "net/address.h"
@@ -87,11 +88,38 @@ static void mapped_is_ipv4(void **state) {
     assert_false(address_same_host(&a, &b));
 }
 
+static bool is_private(const char *text) {
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+    struct wire_address a;
+    bool v4 = inet_pton(AF_INET, text, &in.sin_addr) == 1;
+    if (!v4) assert_int_equal(inet_pton(AF_INET6, text, &in6.sin6_addr), 1);
+    assert_true(address_from_sockaddr(&a, v4 ? (struct sockaddr *)&in : (struct sockaddr *)&in6));
+    return address_is_private(&a);
+}
+
+static void private_addresses_are_known(void **state) {
+    static const char *const closed[] = {
+        "0.0.0.0", "10.0.0.1", "100.64.0.1", "100.127.255.255", "127.0.0.1", "169.254.169.254", "172.16.0.1",
+        "172.31.255.255", "192.168.0.1", "224.0.0.251", "255.255.255.255", "::", "::1", "::ffff:127.0.0.1",
+        "::10.0.0.1", "64:ff9b::10.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::8.8.8.8", "2002:7f00:1::1",
+        "2002:c0a8:1::", "fc00::1", "fdff::1", "fe80::1", "feff::1", "ff02::1"};
+    static const char *const open[] = {
+        "1.1.1.1", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.0.0.1", "128.0.0.1",
+        "169.253.0.1", "172.15.0.1", "172.32.0.1", "192.167.0.1", "223.255.255.255", "::ffff:1.1.1.1",
+        "64:ff9b::1.1.1.1", "2002:101:101::1", "2001:db8::1", "2606:4700::1111", "fe7f::1"};
+    for (size_t i = 0; i < sizeof closed / sizeof *closed; i++)
+        if (!is_private(closed[i])) fail_msg("%s is private", closed[i]);
+    for (size_t i = 0; i < sizeof open / sizeof *open; i++)
+        if (is_private(open[i])) fail_msg("%s is not private", open[i]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(peers_are_taken_apart),
         cmocka_unit_test(addresses_come_back),
         cmocka_unit_test(mapped_is_ipv4),
+        cmocka_unit_test(private_addresses_are_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/address.h"
+
 enum { REDIRECTS_MAX = 8, BUFFER_BYTES = 512 << 10, CONNECTIONS_KEPT = 16, LINE_BYTES = 2300 };
 
 struct fetcher {
@@ -37,22 +39,9 @@ struct fetch {
 
 /* ---- addresses ---- */
 
-static bool private4(uint32_t ip) {
-    uint8_t a = (uint8_t)(ip >> 24), b = (uint8_t)(ip >> 16);
-    return a == 0 || a == 10 || a == 127 || a >= 224 || (a == 100 && b >= 64 && b < 128) || (a == 169 && b == 254) ||
-           (a == 172 && b >= 16 && b < 32) || (a == 192 && b == 168);
-}
-
-/* Loopback, link-local, private and the like: what the outside must not be able to reach through this program. */
-static bool is_private(const struct sockaddr *address) {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}, zeroes[12];
-    if (address->sa_family == AF_INET)
-        return private4(ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr));
-    if (address->sa_family != AF_INET6) return true;
-    const uint8_t *ip = ((const struct sockaddr_in6 *)(const void *)address)->sin6_addr.s6_addr;
-    if (memcmp(ip, mapped, 12) == 0 || memcmp(ip, zeroes, 12) == 0)
-        return private4((uint32_t)ip[12] << 24 | (uint32_t)ip[13] << 16 | (uint32_t)ip[14] << 8 | ip[15]);
-    return (ip[0] & 0xfe) == 0xfc || (ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80) || ip[0] == 0xff;
+static bool is_private(const struct sockaddr *at) {
+    struct wire_address address;
+    return !address_from_sockaddr(&address, at) || address_is_private(&address);
 }
 
 static curl_socket_t on_open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address) {
