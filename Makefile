@@ -5,7 +5,7 @@ SEEDS   ?= 1000
 SECONDS ?= 600
 export CARAVAN_HOME PROMPT PREFIX
 
-.PHONY: all run test bench asan tsan sim chaos journey fuzz tidy format install clean
+.PHONY: all run test bench asan tsan sim chaos faults journey fuzz tidy format install clean
 
 all:
 	@tools/setup build
@@ -45,6 +45,12 @@ chaos:
 	@tools/build release caravan
 	@tools/get-default-model
 	@.venv/bin/python tests/net/chaos.py --seconds $(SECONDS) $${SEED:+--seed $$SEED}
+
+# A pull of a gigabyte through 200 random faults, printed seed; SEED=N repeats the draws.
+faults:
+	@tools/setup test
+	@tools/build release caravan
+	@.venv/bin/python tests/store/faults.py $${SEED:+--seed $$SEED}
 
 # A person's whole way in the page, with three nodes of which one is killed, each stop looked at in every way.
 journey:

@@ -670,8 +670,8 @@ void pull_view(const struct pull *p, struct stock_view *out) {
     }
     *out = p->last;
     snprintf(out->name, sizeof out->name, "%s", p->name);
-    out->state = p->state;
-    out->error = p->state == STOCK_FAILED ? p->error : (struct error){0};
+    out->state = p->again ? STOCK_LISTING : p->state;
+    out->error = out->state == STOCK_FAILED ? p->error : (struct error){0};
     if (!p->open) return;
     const struct transfer *t = &p->parcel.transfer;
     out->bytes_total = transfer_wanted_bytes(t);

@@ -82,13 +82,15 @@ class Home:
         return json.loads(subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout)
 
 
+def held_chunks(path):
+    """Bytes of each chunk that a map says are here."""
+    data = path.read_bytes()
+    return [struct.unpack_from("<I", data, at)[0] for at in range(64, len(data), 40)]
+
+
 def held_bytes(home):
     """Bytes that the home's maps of chunks say are here."""
-    total = 0
-    for path in (home.path / "models").glob("*/.*.map"):
-        data = path.read_bytes()
-        total += sum(struct.unpack_from("<I", data, at)[0] for at in range(64, len(data), 40))
-    return total
+    return sum(sum(held_chunks(path)) for path in (home.path / "models").glob("*/.*.map"))
 
 
 @pytest.fixture
