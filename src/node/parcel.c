@@ -122,11 +122,11 @@ static int open_files(struct parcel *p, struct error *error) {
 int parcel_open(struct parcel *p, const char *path, struct manifest *m, uint64_t seed, struct error *error) {
     *p = (struct parcel){.folder = -1};
     snprintf(p->path, sizeof p->path, "%s", path);
-    int rc = dir_make(path, error);
-    if (rc == 0) rc = transfer_init(&p->transfer, m, seed, error);
+    int rc = transfer_init(&p->transfer, m, seed, error);
     if (rc < 0) return rc;
-    p->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (p->folder < 0) rc = fail(path, "", error);
+    rc = dir_make(path, error);
+    if (rc == 0) p->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (rc == 0 && p->folder < 0) rc = fail(path, "", error);
     struct manifest taken = *m;
     p->manifest = taken;
     if (rc == 0) rc = open_files(p, error);

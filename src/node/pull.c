@@ -32,6 +32,15 @@ void pull_fail(struct pull *p, const struct error *why) {
     log_warn(p->stock->options.log, "pull of %s: %s", p->name, why->text);
 }
 
+/* A folder with nothing in it is not kept. */
+static void fail_open(struct pull *p, const struct error *why) {
+    uint64_t here = 0;
+    for (size_t i = 0; i < p->parcel.manifest.file_count; i++)
+        here += chunks_have_bytes(&p->parcel.transfer.files[i].chunks);
+    pull_fail(p, why);
+    if (here == 0) parcel_remove(p->parcel.path, NULL);
+}
+
 static void fail_code(struct pull *p, int code, const char *text) {
     struct error why;
     error_set(&why, code, "%s", text);
@@ -119,7 +128,7 @@ static void open_parcel(struct pull *p, struct manifest *m, const char *path) {
     if (p->parcel.manifest.known) turn_to_peers(p);
     p->parcel.manifest.complete &= all_here(p);
     if (check_room(p, &why) < 0) {
-        pull_fail(p, &why);
+        fail_open(p, &why);
         return;
     }
     transfer_start(&p->parcel.transfer, clock_us(), &p->effects);
@@ -308,14 +317,16 @@ static int on_stream_data(void *context, const struct fetch_reply *reply, const 
     if (!p->parcel.transfer.streams[slot->number].active) return ERR_CANCELLED; /* stopped, and not cut yet */
     bool other = f->hashed && listing_sha256(reply->hash, hash) && memcmp(hash, f->sha256, sizeof hash) != 0;
     other |= f->etag[0] && reply->etag[0] && strcmp(f->etag, reply->etag) != 0;
-    other |= reply->total > 0 && reply->total != f->bytes;
-    if (other) {
-        error_set(&p->error, ERR_STALE,
-                  "%.200s: the file has changed where it comes from since the pull began: cancel "
-                  "the pull and begin again",
-                  f->path);
-        return ERR_STALE;
-    }
+    if (reply->total > 0 && reply->total != f->bytes)
+        return error_set(&p->error, ERR_STALE,
+                         "%.200s has %llu bytes where it comes from, and was to have %llu: it has changed since the "
+                         "pull began (cancel the pull and begin again), or the hub's list is wrong",
+                         f->path, (unsigned long long)reply->total, (unsigned long long)f->bytes);
+    if (other)
+        return error_set(&p->error, ERR_STALE,
+                         "%.200s: the file has changed where it comes from since the pull began: cancel "
+                         "the pull and begin again",
+                         f->path);
     int rc = parcel_write(&p->parcel, slot->file, slot->at, bytes, len, &p->error);
     if (rc < 0) return rc;
     slot->at += len;
@@ -445,15 +456,6 @@ static void finish(struct pull *p) {
     log_info(p->stock->options.log, "pull of %s is done: %llu MiB, %llu chunks were wrong and came again", p->name,
              (unsigned long long)(manifest_bytes(&p->parcel.manifest) >> 20),
              (unsigned long long)p->parcel.transfer.mended);
-}
-
-/* A folder with nothing in it is not kept. */
-static void end_failed(struct pull *p) {
-    uint64_t here = 0;
-    for (size_t i = 0; i < p->parcel.manifest.file_count; i++)
-        here += chunks_have_bytes(&p->parcel.transfer.files[i].chunks);
-    pull_fail(p, &p->parcel.transfer.error);
-    if (here == 0) parcel_remove(p->parcel.path, NULL);
 }
 
 /* ---- life ---- */
@@ -621,7 +623,7 @@ void pull_turn(struct pull *p, uint64_t now_us) {
         struct transfer *t = &p->parcel.transfer;
         transfer_tick(t, now_us, &p->effects);
         if (t->error.code)
-            end_failed(p);
+            fail_open(p, &t->error);
         else if (p->state == STOCK_HEADERS)
             want_headers(p);
         else if (p->state == STOCK_FETCHING && all_is_right(p, now_us))

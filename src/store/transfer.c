@@ -36,7 +36,8 @@ int transfer_init(struct transfer *t, const struct manifest *m, uint64_t seed, s
         f->chain_end = f->chunks.count;
         if (rc == 0) continue;
         transfer_deinit(t);
-        return error_set(error, rc, "%.200s: %s", m->files[i].path, error_text(rc));
+        return error_set(error, rc, "%.200s, of %llu bytes: %s", m->files[i].path,
+                         (unsigned long long)m->files[i].bytes, error_text(rc));
     }
     return 0;
 }

@@ -35,6 +35,7 @@ class File:
         self.size = self.path.stat().st_size if self.path else len(data)
         self.sha256 = self._hash()
         self.lie = None  # another hash that the hub tells
+        self.lie_size = None  # and another size, which need be no number
         self.lfs = True
 
     def _hash(self):
@@ -53,6 +54,10 @@ class File:
     @property
     def told(self):
         return self.lie or self.sha256
+
+    @property
+    def told_size(self):
+        return self.size if self.lie_size is None else self.lie_size
 
 
 class Server(ThreadingHTTPServer):
@@ -116,10 +121,11 @@ class HubHandler(Handler):
         if tree and not hub.tree:
             return self.reply(404, b"{}")
         for path, file in sorted(hub.repos[repo].items()):
-            lfs = {"oid": file.told, "sha256": file.told, "size": file.size, "pointerSize": 134} if file.lfs else None
-            entry = {"type": "file", "oid": "0" * 40, "size": file.size, "path": path} if tree else {"rfilename": path}
+            size = file.told_size
+            lfs = {"oid": file.told, "sha256": file.told, "size": size, "pointerSize": 134} if file.lfs else None
+            entry = {"type": "file", "oid": "0" * 40, "size": size, "path": path} if tree else {"rfilename": path}
             if lfs and (tree or "blobs" in query):
-                entry |= {"lfs": lfs, "size": file.size}
+                entry |= {"lfs": lfs, "size": size}
             entries.append(entry)
         if not tree:
             return self.reply(200, json.dumps({"id": repo, "sha": "0" * 40, "siblings": entries}).encode())
@@ -141,7 +147,7 @@ class HubHandler(Handler):
         with hub.lock:
             hub.links[file.sha256] = file
         return self.reply(302, Location=f"{hub.cdn_url}/{file.sha256}?sig=1", X_Linked_Etag=f'"{file.told}"',
-                          X_Linked_Size=str(file.size), X_Repo_Commit="0" * 40)
+                          X_Linked_Size=str(file.told_size), X_Repo_Commit="0" * 40)
 
 
 class CdnHandler(Handler):

@@ -164,6 +164,23 @@ def test_a_hub_that_lies_about_the_hash(home, hub, repo):
     assert home.json("list") == [] and not list((home.path / "models").iterdir())
 
 
+def test_a_hub_that_lies_about_a_size(home, hub, repo, model):
+    """More than there is, less, more than the disk has, than a file can have, than a number; and what is none."""
+    home.start()
+    file, size = hub.repos["org/repo"]["m-Q8_0.gguf"], model.stat().st_size
+    for more, told, ranges in ((1, "was to have", True), (1, "was to have", False), (-1, "was to have", True),
+                               (-1, "was to have", False), (1 << 40, "MiB more on the disk", True),
+                               (1 << 62, "limit exceeded", True), (1 << 70, "no list of files", True)):
+        file.lie_size, hub.ranges = size + more, ranges
+        assert told in home.fails("pull", "org/repo"), more
+        assert home.json("list") == [] and not list((home.path / "models").iterdir()), more
+    hub.ranges = True
+    for file.lie_size in (0, -5, -(1 << 63), 1.5, "9", [], {}, False):  # it is asked for
+        home.cli("pull", "org/repo")
+        assert same(home.json("list")[0]["path"], model), file.lie_size
+        home.cli("rm", "org/repo")
+
+
 def test_a_host_without_ranges(home, hub, repo, model):
     hub.ranges = False
     home.cli("pull", "org/repo")
