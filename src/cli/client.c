@@ -25,7 +25,6 @@ enum {
 };
 
 struct client {
-    CURL *curl;
     struct curl_slist *headers;
     char socket[CLI_PATH_BYTES], home[CLI_PATH_BYTES];
     struct own_node *own; /* started here because none ran; NULL else */
@@ -171,27 +170,29 @@ out:
 static int perform(struct client *c, const char *path, const char *body, struct call *call) {
     char url[URL_BYTES + 32];
     long status = 0;
+    CURL *curl = curl_easy_init();
+    if (curl == NULL) return error_set(call->error, ERR_NOMEM, "out of memory");
     snprintf(url, sizeof url, "http://localhost/%s", path);
-    curl_easy_reset(c->curl);
-    curl_easy_setopt(c->curl, CURLOPT_URL, url);
-    curl_easy_setopt(c->curl, CURLOPT_UNIX_SOCKET_PATH, c->socket);
-    curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, c->headers);
-    curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
-    curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-    curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, on_data);
-    curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, call);
-    if (body != NULL) curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, body);
-    call->curl = c->curl;
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, c->socket);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, c->headers);
+    curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, call);
+    if (body != NULL) curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+    call->curl = curl;
     call->body.len_max = REPLY_BYTES_MAX;
-    CURLcode result = call->on_turn ? perform_in_turns(call) : curl_easy_perform(c->curl);
+    CURLcode result = call->on_turn ? perform_in_turns(call) : curl_easy_perform(curl);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_cleanup(curl);
     if (interrupted) return error_set(call->error, ERR_CANCELLED, "stopped");
     if (call->failed) return ERR_IO;
     if (call->ended) return 0;
     if (result != CURLE_OK)
         return error_set(call->error, ERR_CLOSED, "the node does not answer: %s", curl_easy_strerror(result));
-    curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
     return status == 200 ? 0 : error_of_reply(call, status);
 }
 
@@ -214,20 +215,25 @@ static int parse_reply(const struct text *body, json_t **reply, struct error *er
     return *reply != NULL ? 0 : error_set(error, ERR_INVALID, "the node's answer is not JSON");
 }
 
-static int request_json(struct client *c, const char *path, json_t *body, json_t **reply, struct error *error) {
-    struct call call = {.error = error};
-    int code = request(c, path, body, &call);
-    if (code == 0 && reply != NULL) code = parse_reply(&call.body, reply, error);
-    text_deinit(&call.body);
+static int request_json(struct client *c, const char *path, json_t *body, json_t **reply, struct call *call) {
+    int code = request(c, path, body, call);
+    if (code == 0 && reply != NULL) code = parse_reply(&call->body, reply, call->error);
+    text_deinit(&call->body);
     return code;
 }
 
 int client_get(struct client *c, const char *path, json_t **reply, struct error *error) {
-    return request_json(c, path, NULL, reply, error);
+    return request_json(c, path, NULL, reply, &(struct call){.error = error});
 }
 
 int client_post(struct client *c, const char *path, json_t *body, json_t **reply, struct error *error) {
-    return request_json(c, path, body, reply, error);
+    return request_json(c, path, body, reply, &(struct call){.error = error});
+}
+
+int client_post_watched(struct client *c, const char *path, json_t *body, json_t **reply, int turn_ms,
+                        bool (*on_turn)(void *context), void *context, struct error *error) {
+    struct call call = {.error = error, .on_turn = on_turn, .fd = wake[0], .turn_ms = turn_ms, .context = context};
+    return request_json(c, path, body, reply, &call);
 }
 
 int client_post_bytes(struct client *c, const char *path, json_t *body, struct text *reply, struct error *error) {
@@ -347,9 +353,8 @@ int client_open(struct client **out, enum client_reach reach, struct error *erro
     if (code == 0) code = find_socket(c, error);
     if (code == 0) code = find_node(c, reach, error);
     if (code != 0) goto out;
-    c->curl = curl_easy_init();
     c->headers = curl_slist_append(NULL, "Content-Type: application/json");
-    if (c->curl == NULL || c->headers == NULL) code = error_set(error, ERR_NOMEM, "out of memory");
+    if (c->headers == NULL) code = error_set(error, ERR_NOMEM, "out of memory");
     if (code == 0 && c->own && reach == CLIENT_CLUSTER) client_wait_for_others(c, LOOK_MS);
 out:
     if (code == 0)
@@ -365,6 +370,5 @@ void client_close(struct client *c) {
     if (c == NULL) return;
     own_node_close(c->own);
     curl_slist_free_all(c->headers);
-    curl_easy_cleanup(c->curl);
     free(c);
 }

@@ -33,6 +33,10 @@ bool client_wait_for_others(struct client *c, int wait_ms);
 int client_get(struct client *c, const char *path, json_t **reply, struct error *error);
 /* `body` is taken. reply may be NULL. */
 int client_post(struct client *c, const char *path, json_t *body, json_t **reply, struct error *error);
+/* The same, and on_turn is called at least every turn_ms until the reply is there; it may call, too. False gives up,
+ * which is no error, and without a reply. */
+int client_post_watched(struct client *c, const char *path, json_t *body, json_t **reply, int turn_ms,
+                        bool (*on_turn)(void *context), void *context, struct error *error);
 /* The same for a reply that is not JSON. */
 int client_post_bytes(struct client *c, const char *path, json_t *body, struct text *reply, struct error *error);
 

@@ -3,11 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/size.h"
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/common.h"
 #include "cli/options.h"
 #include "cli/plan.h"
+#include "cli/progress.h"
+#include "engine/source.h"
 
 enum { OTHERS_WAIT_MS = 2000 };
 
@@ -163,11 +166,50 @@ int cli_plan(int argc, char **argv) {
     return fits ? CLI_DONE : CLI_FAILED;
 }
 
+/* ---- loading ---- */
+
+/* A load that waits for a model which is not here yet. */
+struct wait {
+    struct client *client;
+    char model[CLI_PATH_BYTES];
+    struct progress progress;
+};
+
+static bool under_way(const json_t *download) {
+    static const char *const stages[] = {"listing", "headers", "planning", "fetching"};
+    const char *state = json_string_value(json_object_get(download, "state"));
+    for (size_t i = 0; state && i < ARRAY_LEN(stages); i++)
+        if (strcmp(state, stages[i]) == 0) return true;
+    return false;
+}
+
+static bool show_pull(void *context) {
+    struct wait *w = context;
+    struct error ignored;
+    json_t *downloads = NULL;
+    if (!w->progress.terminal) return true;
+    client_get(w->client, "downloads", &downloads, &ignored);
+    const json_t *download = progress_find(downloads, w->model);
+    if (under_way(download))
+        progress_show(&w->progress, download);
+    else
+        progress_clear(&w->progress);
+    json_decref(downloads);
+    return true;
+}
+
+static int post_load(struct client *client, json_t *request, json_t **reply, struct error *error) {
+    struct wait w = {.client = client, .progress = progress_new()};
+    source_place(json_string_value(json_object_get(request, "model")), w.model);
+    int code = client_post_watched(client, "load", json_incref(request), reply, PROGRESS_LOOK_MS, show_pull, &w, error);
+    progress_clear(&w.progress);
+    return code;
+}
+
 int plan_load(struct client *client, json_t *request, json_t **reply, struct error *error) {
-    int code = client_post(client, "load", json_incref(request), reply, error);
+    int code = post_load(client, request, reply, error);
     bool alone = code == ERR_LIMIT && client_owns_node(client);
-    if (alone && client_wait_for_others(client, OTHERS_WAIT_MS))
-        code = client_post(client, "load", json_incref(request), reply, error);
+    if (alone && client_wait_for_others(client, OTHERS_WAIT_MS)) code = post_load(client, request, reply, error);
     json_decref(request);
     return code;
 }

@@ -13,6 +13,16 @@ struct progress progress_new(void) {
     return (struct progress){.terminal = isatty(STDERR_FILENO)};
 }
 
+const json_t *progress_find(const json_t *downloads, const char *model) {
+    size_t i;
+    const json_t *item, *found = NULL;
+    json_array_foreach(downloads, i, item) {
+        const char *name = json_string_value(json_object_get(item, "model"));
+        if (name && strcmp(name, model) == 0) found = item;
+    }
+    return found;
+}
+
 static uint64_t number(const json_t *download, const char *key) {
     return (uint64_t)json_integer_value(json_object_get(download, key));
 }

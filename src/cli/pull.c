@@ -9,16 +9,6 @@
 #include "cli/progress.h"
 #include "os/clock.h"
 
-enum { LOOK_MS = 100 };
-
-static const json_t *find(const json_t *list, const char *model) {
-    size_t i;
-    const json_t *item, *found = NULL;
-    json_array_foreach(list, i, item) if (strcmp(json_string_value(json_object_get(item, "model")), model) == 0) found =
-        item;
-    return found;
-}
-
 /* Its last word. 0 to go on, 1 when it is done, else why not. */
 static int judge(const json_t *download, struct error *error) {
     const char *state = json_string_value(json_object_get(download, "state"));
@@ -35,11 +25,11 @@ static int follow(struct client *client, const char *model, struct error *error)
     while (state == 0) {
         json_t *list = NULL;
         int code = client_get(client, "downloads", &list, error);
-        const json_t *download = find(list, model);
+        const json_t *download = progress_find(list, model);
         state = code < 0 ? code : judge(download, error);
         if (state == 0) progress_show(&progress, download);
         json_decref(list);
-        if (state == 0) clock_sleep_ns(LOOK_MS * 1000000ull);
+        if (state == 0) clock_sleep_ns(PROGRESS_LOOK_MS * 1000000ull);
     }
     progress_clear(&progress);
     return state < 0 ? state : 0;

@@ -1,6 +1,9 @@
 """Pulling models from a hub onto one node: names, what goes wrong on the way, what is kept of it."""
+import contextlib
 import hashlib
 import os
+import pty
+import re
 import signal
 import subprocess
 import time
@@ -275,6 +278,25 @@ def test_load_of_what_is_not_here_pulls_it(home, hub, repo):
     home.cli("load", "org/repo", "--context", "256")
     assert home.json("ps")[0]["model"] == "org/repo" and home.json("list")[0]["name"] == "org/repo"
     assert "org/none" in home.fails("load", "org/none")
+
+
+@pytest.mark.parametrize("verb", [["pull"], ["load", "--context", "256"], ["run"]])
+def test_who_waits_for_a_pull_sees_how_far_it_is(home, hub, repo, verb):
+    hub.rate = 2e6
+    read, write = pty.openpty()
+    process = subprocess.Popen([CARAVAN, *verb, "org/repo", *["hi"] * (verb == ["run"])], env=home.env, stderr=write,
+                               stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    os.close(write)
+    shown = ""
+    while not re.search(r"\] +\d+ %  .* of .*/s", shown):
+        shown += os.read(read, 4096).decode()  # an error once nobody writes any more
+    hub.rate = 0
+    with contextlib.suppress(OSError):
+        while piece := os.read(read, 4096):
+            shown += piece.decode()
+    process.wait(timeout=60)
+    os.close(read)
+    assert shown.rpartition("\033[K")[2].count("%") == 0, shown  # the line is taken away
 
 
 def test_two_who_want_the_same_share_one_pull(home, hub, repo, model):
