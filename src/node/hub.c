@@ -52,7 +52,9 @@ static bool try_again(struct pull *p, const struct fetch_reply *reply, const str
     /* Who is not on the network wants to hear it soon. */
     unsigned tries = reply->status ? PAGE_TRIES : UNREACHABLE_TRIES;
     if (!passing || ++p->page_tries > tries) return false;
-    uint64_t pause_us = reply->retry_after_s ? reply->retry_after_s * 1000000ull : 500000ull << p->page_tries;
+    uint32_t asked = reply->retry_after_s;
+    if (asked > TRANSFER_RETRY_AFTER_S_MAX) asked = TRANSFER_RETRY_AFTER_S_MAX;
+    uint64_t pause_us = asked ? asked * 1000000ull : 500000ull << p->page_tries;
     p->page_retry_us = clock_us() + pause_us;
     return true;
 }

@@ -11,7 +11,7 @@
 #include "os/file.h"
 #include "store/listing.h"
 
-enum { JSON_BYTES_MAX = 1 << 20 };
+enum { TEXT_BYTES_MAX = 1 << 20 };
 
 void survey__progress(const struct survey *s) {
     if (s->progress) s->progress(s->context);
@@ -79,14 +79,17 @@ int survey__add(const struct survey *s, const char *name, const char *path, uint
     return models_add_pulled(s->models, name, &entry);
 }
 
-json_t *survey__json(const char *path) {
+char *survey__text(const char *path, size_t *len) {
     struct file f;
     if (file_open(&f, path, NULL) != 0) return NULL;
-    char *text = f.bytes <= JSON_BYTES_MAX ? malloc(f.bytes + 1) : NULL;
-    json_t *json = text && file_read_at(&f, 0, text, f.bytes, NULL) == 0 ? json_loadb(text, f.bytes, 0, NULL) : NULL;
-    free(text);
+    char *text = f.bytes <= TEXT_BYTES_MAX ? malloc(f.bytes + 1) : NULL;
+    if (text && file_read_at(&f, 0, text, f.bytes, NULL) != 0) {
+        free(text);
+        text = NULL;
+    }
+    *len = f.bytes;
     file_close(&f);
-    return json;
+    return text;
 }
 
 /* ---- the node's own folder ---- */

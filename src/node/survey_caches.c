@@ -1,13 +1,12 @@
-/* The caches of other programs: how each names what it keeps. Formats: docs/import and server/modelpath.go of Ollama;
- * https://huggingface.co/docs/huggingface_hub/guides/manage-cache; common/arg.cpp of llama.cpp. */
-#include <ctype.h>
+/* The caches of other programs: where in its folders each keeps what. Hugging Face's:
+ * https://huggingface.co/docs/huggingface_hub/guides/manage-cache; the others': store/caches.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "node/survey_private.h"
 #include "os/file.h"
+#include "store/caches.h"
 #include "store/listing.h"
 
 /* ---- Ollama ---- */
@@ -19,22 +18,6 @@ struct ollama {
     int code;
 };
 
-/* The digest of the one layer that is the model; NULL: there is none. */
-static const char *model_digest(const json_t *manifest) {
-    size_t i;
-    const json_t *layer;
-    const char *digest = NULL;
-    json_array_foreach(json_object_get(manifest, "layers"), i, layer) {
-        const char *type = json_string_value(json_object_get(layer, "mediaType"));
-        if (type == NULL || strcmp(type, "application/vnd.ollama.image.model") != 0) continue;
-        if (digest) return NULL;
-        digest = json_string_value(json_object_get(layer, "digest"));
-    }
-    uint8_t hash[LISTING_SHA256_BYTES];
-    bool good = digest && strncmp(digest, "sha256:", 7) == 0 && listing_sha256(digest + 7, hash);
-    return good ? digest + 7 : NULL;
-}
-
 static void ollama_name(const struct ollama *o, const char *tag, char out[ORIGIN_NAME_BYTES]) {
     bool own = strcmp(o->parts[0], "registry.ollama.ai") == 0, library = own && strcmp(o->parts[1], "library") == 0;
     snprintf(out, ORIGIN_NAME_BYTES, "%s%s%s%s%s:%s", own ? "" : o->parts[0], own ? "" : "/",
@@ -43,18 +26,18 @@ static void ollama_name(const struct ollama *o, const char *tag, char out[ORIGIN
 
 static int take_tag(const struct ollama *o, const struct dir_entry *tag) {
     const struct survey *s = o->survey;
-    json_t *manifest = survey__json(tag->path);
-    const char *digest = model_digest(manifest);
-    char name[ORIGIN_NAME_BYTES], path[FOLDER_PATH_BYTES + 80];
+    char digest[CACHES_DIGEST_BYTES], name[ORIGIN_NAME_BYTES], path[FOLDER_PATH_BYTES + 80];
     struct file f;
-    int rc = 0;
-    if (digest) snprintf(path, sizeof path, "%s/blobs/sha256-%s", s->folder->path, digest);
-    if (digest && survey__inside(s, path) && file_open(&f, path, NULL) == 0) {
-        ollama_name(o, tag->name, name);
-        rc = survey__add(s, name, path, f.bytes, false, false);
-        file_close(&f);
-    }
-    json_decref(manifest);
+    size_t len;
+    char *manifest = survey__text(tag->path, &len);
+    bool good = manifest && caches_ollama_digest(manifest, len, digest);
+    free(manifest);
+    if (!good) return 0;
+    snprintf(path, sizeof path, "%s/blobs/sha256-%s", s->folder->path, digest);
+    if (!survey__inside(s, path) || file_open(&f, path, NULL) != 0) return 0;
+    ollama_name(o, tag->name, name);
+    int rc = survey__add(s, name, path, f.bytes, false, false);
+    file_close(&f);
     return rc;
 }
 
@@ -88,25 +71,10 @@ struct repository {
     int code;
 };
 
-/* The quantisation that a file name ends in ("name-Q4_K_M.gguf", "name.Q4_1.gguf"); "" when it tells none. */
-static void quant_of(const char *stem, char out[64]) {
-    static const char *const kinds[] = {"Q", "IQ", "TQ", "F16", "F32", "BF16", "MXFP"};
-    const char *at = stem + strlen(stem);
-    while (at > stem && at[-1] != '-' && at[-1] != '.') at--;
-    out[0] = '\0';
-    if (at == stem || strlen(at) >= 64) return;
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        size_t len = strlen(kinds[i]);
-        bool number = isdigit((unsigned char)kinds[i][len - 1]) || isdigit((unsigned char)at[len]);
-        if (strncasecmp(at, kinds[i], len) == 0 && number) snprintf(out, 64, "%s", at);
-    }
-    for (char *c = out; *c; c++) *c = (char)toupper((unsigned char)*c);
-}
-
 /* ORG/REPO:QUANT, as it would be pulled; where the file tells none, its own name. */
 static int add_gguf(const struct repository *r, const char *stem, const char *path, uint64_t bytes, bool folder) {
-    char quant[64], name[ORIGIN_NAME_BYTES * 2];
-    quant_of(stem, quant);
+    char quant[CACHES_QUANT_BYTES], name[ORIGIN_NAME_BYTES * 2];
+    caches_quant(stem, quant);
     if (quant[0])
         snprintf(name, sizeof name, "%s:%s", r->name, quant);
     else
@@ -257,39 +225,22 @@ int survey__lmstudio(const struct survey *s) {
 
 /* ---- llama.cpp ---- */
 
-/* "manifest=ORG=REPO=TAG.json": the repository, and the name by which it was fetched. */
-static bool read_manifest_name(const char *file, char repo[ORIGIN_NAME_BYTES], char name[ORIGIN_NAME_BYTES]) {
-    char org[128], rest[128], tag[64];
-    int end = 0;
-    if (sscanf(file, "manifest=%127[^=]=%127[^=]=%63[^=.].json%n", org, rest, tag, &end) != 3 || file[end] != '\0' ||
-        end == 0)
-        return false;
-    snprintf(repo, ORIGIN_NAME_BYTES, "%s/%s", org, rest);
-    snprintf(name, ORIGIN_NAME_BYTES, strcmp(tag, "latest") == 0 ? "%s" : "%s:%s", repo, tag);
-    return true;
-}
-
 static bool take_manifest(void *context, const struct dir_entry *entry) {
     struct hub *h = context;
     const struct survey *s = h->survey;
     char repo[ORIGIN_NAME_BYTES], name[ORIGIN_NAME_BYTES], flat[2 * ORIGIN_NAME_BYTES], path[FOLDER_PATH_BYTES * 2];
-    struct origin o;
     struct file f;
+    size_t len;
     survey__progress(s);
-    if (entry->folder || !read_manifest_name(entry->name, repo, name) || origin_parse(&o, name, NULL) != 0) return true;
-    json_t *manifest = survey__json(entry->path);
-    const char *file = json_string_value(json_object_get(json_object_get(manifest, "ggufFile"), "rfilename"));
-    if (file && strlen(file) < ORIGIN_NAME_BYTES) {
-        snprintf(flat, sizeof flat, "%s_%s", repo, file);
-        for (char *c = flat; *c; c++)
-            if (*c == '/') *c = '_';
-        snprintf(path, sizeof path, "%s/%s", s->folder->path, flat);
-        if (survey__is_gguf(flat) && file_open(&f, path, NULL) == 0) {
-            h->code = survey__add(s, name, path, f.bytes, false, false);
-            file_close(&f);
-        }
-    }
-    json_decref(manifest);
+    if (entry->folder || !caches_llamacpp_name(entry->name, repo, name)) return true;
+    char *manifest = survey__text(entry->path, &len);
+    bool good = manifest && caches_llamacpp_file(manifest, len, repo, flat) && survey__is_gguf(flat);
+    free(manifest);
+    if (!good) return true;
+    snprintf(path, sizeof path, "%s/%s", s->folder->path, flat);
+    if (file_open(&f, path, NULL) != 0) return true;
+    h->code = survey__add(s, name, path, f.bytes, false, false);
+    file_close(&f);
     return h->code == 0;
 }
 

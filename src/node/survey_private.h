@@ -1,7 +1,5 @@
 /* What the files of the survey share. */
 #pragma once
-#include <jansson.h>
-
 #include "node/survey.h"
 #include "os/dir.h"
 #include "store/origin.h"
@@ -18,8 +16,8 @@ bool survey__tensors(const char *path, uint64_t *bytes);
 /* Does the path, links followed, lie below the survey's folder? */
 bool survey__inside(const struct survey *s, const char *path);
 int survey__add(const struct survey *s, const char *name, const char *path, uint64_t bytes, bool folder, bool tensors);
-/* A small JSON file; NULL when it is none. */
-json_t *survey__json(const char *path);
+/* What stands in a small file, for free(); NULL when it cannot be read or is no small one. */
+char *survey__text(const char *path, size_t *len);
 
 int survey__ollama(const struct survey *s);
 int survey__hub(const struct survey *s);

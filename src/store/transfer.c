@@ -16,7 +16,6 @@ enum {
     FAILURES_MAX = 8,
     PAUSE_US = 500 * MS,
     PAUSE_DOUBLINGS_MAX = 6,
-    RETRY_AFTER_S_MAX = 600,
     MEASURE_US = 1 * SECOND,
     GROW_AGAIN_US = 20 * SECOND,
     AGAIN_MAX = 1,
@@ -240,7 +239,7 @@ static bool is_final(const struct transfer_outcome *o) {
 }
 
 static void pause(struct transfer *t, const struct transfer_outcome *o, uint64_t now_us) {
-    uint32_t asked = o->retry_after_s < RETRY_AFTER_S_MAX ? o->retry_after_s : RETRY_AFTER_S_MAX;
+    uint32_t asked = o->retry_after_s < TRANSFER_RETRY_AFTER_S_MAX ? o->retry_after_s : TRANSFER_RETRY_AFTER_S_MAX;
     unsigned doublings = t->failures < PAUSE_DOUBLINGS_MAX ? t->failures : PAUSE_DOUBLINGS_MAX;
     uint64_t pause_us = (uint64_t)PAUSE_US << doublings;
     pause_us += prng_below(&t->random, pause_us / 2);

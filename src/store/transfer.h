@@ -15,7 +15,7 @@
 #include "store/chunks.h"
 #include "store/manifest.h"
 
-enum { TRANSFER_STREAMS_MAX = 8 };
+enum { TRANSFER_STREAMS_MAX = 8, TRANSFER_RETRY_AFTER_S_MAX = 600 };
 
 struct transfer_file {
     struct chunks chunks;

@@ -1,8 +1,10 @@
-/* What a hub, a disk and a person may give the store: a list of files, a manifest, a map of chunks, a name. */
+/* What a hub, a disk, a person and other programs may give the store: a list of files, a manifest, a map of chunks, a
+ * name; manifests of Ollama and llama.cpp, and their names. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/caches.h"
 #include "store/chunks.h"
 #include "store/listing.h"
 #include "store/manifest.h"
@@ -62,16 +64,33 @@ static void read_name(const char *name) {
     text_deinit(&url);
 }
 
+/* What is made of them is a file of their cache. */
+static void read_caches(const char *text, size_t len) {
+    char digest[CACHES_DIGEST_BYTES], file[2 * ORIGIN_NAME_BYTES];
+    if (caches_ollama_digest(text, len, digest)) assert(strspn(digest, "0123456789abcdefABCDEF") == 64 && !digest[64]);
+    if (caches_llamacpp_file(text, len, "org/repo", file)) assert(origin_plain_name(file));
+}
+
+static void read_cached_name(const char *name) {
+    char repo[ORIGIN_NAME_BYTES], meant[ORIGIN_NAME_BYTES], quant[CACHES_QUANT_BYTES];
+    struct origin o;
+    if (caches_llamacpp_name(name, repo, meant)) assert(origin_parse(&o, meant, NULL) == 0);
+    caches_quant(name, quant);
+    assert(strlen(quant) <= strlen(name));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size == 0) return 0;
     char *text = malloc(size);
     memcpy(text, data + 1, size - 1);
     text[size - 1] = '\0';
-    switch (data[0] % 4) {
+    switch (data[0] % 6) {
     case 0: list_files(text, size - 1); break;
     case 1: read_manifest(text, size - 1); break;
     case 2: read_map(data + 1, size - 1); break;
     case 3: read_name(text); break;
+    case 4: read_caches(text, size - 1); break;
+    case 5: read_cached_name(text); break;
     }
     free(text);
     return 0;

@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "net/address.h"
+#include "net/fetch/header.h"
 
 enum { REDIRECTS_MAX = 8, BUFFER_BYTES = 512 << 10, CONNECTIONS_KEPT = 16, LINE_BYTES = 2300 };
 
@@ -63,31 +63,6 @@ static bool peer_is_private(struct fetch *x) {
 
 /* ---- headers ---- */
 
-/* What stands behind "name:" in the line; NULL: another header. */
-static const char *value_of(const char *line, const char *name) {
-    size_t len = strlen(name);
-    if (strncasecmp(line, name, len) != 0 || line[len] != ':') return NULL;
-    line += len + 1;
-    return line + strspn(line, " \t");
-}
-
-static void take_hash(struct fetch *x, const char *value) {
-    char hash[sizeof x->reply.hash];
-    if (strncmp(value, "W/", 2) == 0) value += 2;
-    if (*value == '"') value++;
-    size_t len = strspn(value, "0123456789abcdefABCDEF");
-    if (len != 64) return;
-    snprintf(hash, sizeof hash, "%.64s", value);
-    snprintf(x->reply.hash, sizeof x->reply.hash, "%s", hash);
-}
-
-static void take_next(struct fetch *x, const char *value) {
-    const char *end = strchr(value, '>');
-    if (*value != '<' || end == NULL || strstr(end, "rel=\"next\"") == NULL) return;
-    if ((size_t)(end - value) < sizeof x->reply.next)
-        snprintf(x->reply.next, sizeof x->reply.next, "%.*s", (int)(end - value - 1), value + 1);
-}
-
 /* The next hop; what the hub linked stays. */
 static void begin_answer(struct fetch *x) {
     bool closed = peer_is_private(x);
@@ -103,25 +78,12 @@ static void begin_answer(struct fetch *x) {
 static size_t on_header(char *data, size_t size, size_t count, void *context) {
     struct fetch *x = context;
     char line[LINE_BYTES];
-    const char *value;
-    uint64_t end;
     snprintf(line, sizeof line, "%.*s", (int)(size * count), data);
     line[strcspn(line, "\r\n")] = '\0';
-    if (strncmp(line, "HTTP/", 5) == 0) {
+    if (strncmp(line, "HTTP/", 5) == 0)
         begin_answer(x);
-    } else if ((value = value_of(line, "X-Linked-Etag")) != NULL) {
-        take_hash(x, value);
-    } else if ((value = value_of(line, "ETag")) != NULL) {
-        if (strlen(value) < sizeof x->reply.etag) memcpy(x->reply.etag, value, strlen(value) + 1);
-    } else if ((value = value_of(line, "Retry-After")) != NULL) {
-        x->reply.retry_after_s = (uint32_t)strtoul(value, NULL, 10);
-    } else if ((value = value_of(line, "Link")) != NULL) {
-        take_next(x, value);
-    } else if ((value = value_of(line, "Content-Range")) != NULL) {
-        x->ranged = fetch_content_range(value, &x->reply.begin, &end, &x->reply.total);
-    } else if ((value = value_of(line, "Content-Length")) != NULL && !x->ranged) {
-        x->reply.total = strtoull(value, NULL, 10);
-    }
+    else
+        fetch_take_header(&x->reply, &x->ranged, line);
     return x->refused ? 0 : size * count;
 }
 
