@@ -66,6 +66,7 @@ static int check_room(const struct pull *p, struct error *error) {
     char models[PARCEL_PATH_BYTES];
     pulled_home(p->stock->options.home, models);
     uint64_t missing = transfer_missing_bytes(&p->parcel.transfer), room = parcel_room(models);
+    if (missing == 0) return 0;
     uint64_t max = p->stock->options.disk_max, used = max ? parcel_used(models) : 0;
     if (missing > room)
         return error_set(error, ERR_LIMIT,

@@ -91,6 +91,13 @@ static void remove_everywhere(struct errand *e) {
     fail_errand(e, &error);
 }
 
+/* Its pull, which was done, is not told of any more. */
+static void forget_pull(struct errand *e) {
+    struct stock_view view;
+    bool over = stock_find(e->daemon->stock, e->model, &view) && view.state == STOCK_DONE && !view.held;
+    if (e->status == 200 && over) stock_cancel(e->daemon->stock, e->model, NULL);
+}
+
 void shelf_list(struct daemon *d, struct http_exchange *x) { errand_go(d, x, NULL, list_models, NULL); }
 
 void shelf_show(struct daemon *d, struct http_exchange *x) {
@@ -112,7 +119,7 @@ void shelf_remove(struct daemon *d, struct http_exchange *x) {
         web_reply(x, 200, json_object());
     else if (body)
         errand_go(d, x, json_string_value(json_object_get(body, "model")),
-                  json_is_true(json_object_get(body, "cluster")) ? remove_everywhere : remove_model, NULL);
+                  json_is_true(json_object_get(body, "cluster")) ? remove_everywhere : remove_model, forget_pull);
     else
         web_reply(x, 400, web_error(error.code, error.text));
     json_decref(body);

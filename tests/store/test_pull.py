@@ -316,6 +316,9 @@ def test_quota(home, hub, repo, model):
     home.stop()
     home.start("--disk", "1G")
     home.cli("pull", "org/repo")
+    home.stop()
+    home.start("--disk", "4M")
+    home.cli("pull", "org/repo")  # it is here: nothing more is needed
 
 
 @pytest.fixture
@@ -364,6 +367,39 @@ def test_links_in_the_place_of_files_are_not_followed(home, hub, repo, tmp_path)
     (folder / "m-Q8_0.gguf").symlink_to(outside)
     assert home.fails("pull", "org/repo")
     assert outside.read_bytes() == b"precious"
+
+
+def test_a_failed_pull_is_told_until_it_is_tried_again_or_removed(home, hub, repo, model):
+    home.start()
+    files = hub.repos.pop("org/repo")
+    for name in ("org/repo", "org/other"):
+        home.fails("pull", name)
+    assert [(d["model"], d["state"]) for d in home.downloads()] == [("org/repo", "failed"), ("org/other", "failed")]
+    assert all("the hub has no org/" in d["error"] for d in home.downloads())
+    home.cli("rm", "org/other")
+    assert wait_until(lambda: [d["model"] for d in home.downloads()] == ["org/repo"], 20)
+    hub.repos["org/repo"] = files
+    home.cli("pull", "org/repo")
+    assert [(d["state"], d["error"]) for d in home.downloads()] == [("done", None)]
+    assert same(home.json("list")[0]["path"], model)
+    home.cli("rm", "org/repo")
+    assert home.json("list") == []
+    assert wait_until(lambda: home.downloads() == [], 20)
+
+
+def test_a_model_goes_also_where_a_check_of_it_has_failed(home, hub, repo):
+    home.start()
+    home.cli("pull", "org/repo")
+    (listed,) = home.json("list")
+    with open(listed["path"], "r+b") as file:
+        file.seek(1_000_000)
+        file.write(b"wrong bytes here")
+    hub.repos.pop("org/repo")
+    home.fails("pull", "org/repo", "--check")
+    assert home.downloads()[0]["state"] == "failed"
+    home.cli("rm", "org/repo")
+    assert wait_until(lambda: home.json("list") == [] and home.downloads() == [], 20)
+    assert not list((home.path / "models").iterdir())
 
 
 def test_events_tell_of_downloads(home, hub, repo):
