@@ -71,12 +71,11 @@ static bool ipv4_is_private(const uint8_t ip[4]) {
 
 bool address_is_private(const struct wire_address *a) {
     static const uint8_t compatible[12], nat64[12] = {0x00, 0x64, 0xff, 0x9b};
-    static const uint8_t nat64_local[6] = {0x00, 0x64, 0xff, 0x9b, 0x00, 0x01};
     const uint8_t *ip = a->ip;
     if (is_ipv4(a) || memcmp(ip, compatible, 12) == 0 || memcmp(ip, nat64, 12) == 0) return ipv4_is_private(ip + 12);
     if (ip[0] == 0x20 && ip[1] == 0x02) return ipv4_is_private(ip + 2); /* 6to4 */
-    return memcmp(ip, nat64_local, sizeof nat64_local) == 0 || (ip[0] & 0xfe) == 0xfc ||
-           (ip[0] == 0xfe && ip[1] >= 0x80) || ip[0] == 0xff;
+    bool translated = ip[0] == 0; /* 0000::/8: nothing else there is public */
+    return translated || (ip[0] & 0xfe) == 0xfc || (ip[0] == 0xfe && ip[1] >= 0x80) || ip[0] == 0xff;
 }
 
 static int parse_port(const char *text, uint16_t *port, struct error *error) {

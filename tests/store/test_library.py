@@ -154,6 +154,27 @@ def test_nothing_outside_of_a_cache_is_taken_for_its(home, tiny, tmp_path):
         "own": 0, "ollama": 0, "hub": 0}
 
 
+def test_sizes_that_caches_lie_about(home, tiny):
+    """Nobody believes a manifest's size; a file that ends early is told as one."""
+    ollamas, flat = home.path / ".ollama/models", home.path / ".cache/llama.cpp"
+    good = put(flat / "org_repo_tiny.gguf", tiny)
+    for i, size in enumerate((-1, 0, 1 << 62, 0.5, "9")):
+        manifest = ollama(ollamas, f"registry.ollama.ai/library/tiny/{i}b", tiny)
+        told = json.loads(manifest.read_text())
+        told["layers"][1]["size"] = size
+        manifest.write_text(json.dumps(told))
+        (flat / f"manifest=org=repo=Q{i}.json").write_text(
+            json.dumps({"ggufFile": {"rfilename": "tiny.gguf", "size": size}}))
+    listed = {model["name"]: model["size_bytes"] for model in home.json("list")}
+    assert listed == {name: tiny.stat().st_size for i in range(5) for name in (f"tiny:{i}b", f"org/repo:Q{i}")}
+    (blob,) = (ollamas / "blobs").iterdir()
+    for path in (blob, good):
+        os.truncate(path, 5000)
+    assert names(home) == []
+    for name in ("tiny:0b", "org/repo:Q0"):
+        assert "is the file whole?" in home.fails("show", name)
+
+
 # ---- folders ----
 
 def test_folders_are_added_and_dropped(home, tiny, tmp_path):
