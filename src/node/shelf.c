@@ -91,11 +91,16 @@ static void remove_everywhere(struct errand *e) {
     fail_errand(e, &error);
 }
 
-/* Its pull, which was done, is not told of any more. */
+/* Its pull, which was over, is not told of any more. One that failed may have brought nothing that could be removed. */
 static void forget_pull(struct errand *e) {
     struct stock_view view;
-    bool over = stock_find(e->daemon->stock, e->model, &view) && view.state == STOCK_DONE && !view.held;
-    if (e->status == 200 && over) stock_cancel(e->daemon->stock, e->model, NULL);
+    bool found = stock_find(e->daemon->stock, e->model, &view), failed = found && view.state == STOCK_FAILED;
+    bool over = failed || (found && view.state == STOCK_DONE && !view.held);
+    bool gone = e->status == 200 || (failed && e->status == errand_status(&(struct error){.code = ERR_NOT_FOUND}));
+    if (!over || !gone || stock_cancel(e->daemon->stock, e->model, NULL) != 0 || e->status == 200) return;
+    json_decref(e->answer);
+    e->answer = json_object();
+    e->status = 200;
 }
 
 void shelf_list(struct daemon *d, struct http_exchange *x) { errand_go(d, x, NULL, list_models, NULL); }
@@ -107,7 +112,7 @@ void shelf_show(struct daemon *d, struct http_exchange *x) {
 /* Is it still on its way? Then it comes no further, and what is here of it goes. */
 static bool cancel_pull(struct daemon *d, const char *model) {
     struct stock_view view;
-    return model && stock_find(d->stock, model, &view) && view.state != STOCK_DONE &&
+    return model && stock_find(d->stock, model, &view) && view.state != STOCK_DONE && view.state != STOCK_FAILED &&
            stock_cancel(d->stock, model, NULL) == 0;
 }
 

@@ -402,6 +402,19 @@ def test_a_model_goes_also_where_a_check_of_it_has_failed(home, hub, repo):
     assert not list((home.path / "models").iterdir())
 
 
+def test_a_model_goes_also_where_a_pull_of_it_has_failed(home, hub, repo, tmp_path):
+    home.start()
+    home.cli("pull", "org/repo")
+    path, moved = Path(home.json("list")[0]["path"]), tmp_path / "moved"
+    path.rename(moved)
+    path.symlink_to(moved)
+    home.fails("pull", "org/repo")
+    assert home.downloads()[0]["state"] == "failed"
+    home.cli("rm", "org/repo")
+    assert wait_until(lambda: home.json("list") == [] and home.downloads() == [], 20)
+    assert not list((home.path / "models").iterdir()) and moved.exists()
+
+
 def test_events_tell_of_downloads(home, hub, repo):
     home.start()
     command = ["curl", "-sN", "--unix-socket", str(home.path / "run/socket"), "http://localhost/caravan/v1/events"]
