@@ -44,6 +44,15 @@ def test_generate(llama):
     assert "".join(part.response for part in parts) == raw.response
 
 
+def test_what_a_prompt_cannot_be_made_of_is_told(llama):
+    with pytest.raises(ollama.ResponseError, match="template.*the model's own is used") as refused:
+        llama.generate(MODEL, "Hi", template="{{ .System }} {{ .Prompt }}")
+    assert refused.value.status_code == 400
+    with pytest.raises(ollama.ResponseError, match="system.*'raw'") as refused:
+        llama.generate(MODEL, "Hi", system="You are a pirate.", raw=True)
+    assert refused.value.status_code == 400
+
+
 def test_a_context_goes_on(llama):
     first = llama.generate(MODEL, "My name is Ann.", options=OPTIONS)
     assert len(first.context) == first.prompt_eval_count + first.eval_count

@@ -99,6 +99,8 @@ static int read_generate(struct api_job *job, const char *text, size_t len, stru
     if (status == 0) status = read_context(job, e);
     if (status == 0 && template)
         status = body_wrong(e, "template", "is not supported: the model's own is used, or none with 'raw'");
+    if (status == 0 && raw && system)
+        status = body_wrong(e, "system", "has no place beside 'raw': write it into the prompt");
     if (status) return status;
     job->load_only = prompt == NULL && job->suffix == NULL;
     if (raw || job->suffix)
