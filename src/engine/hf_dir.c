@@ -78,6 +78,8 @@ static int read_texts(const char *folder, struct arena *arena, struct hf_files *
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < ARRAY_LEN(texts); i++)
         rc = read_text(folder, texts[i].name, arena, texts[i].text, error);
+    if (rc == 0 && !out->pooling.data) /* as a pull calls it */
+        rc = read_text(folder, "1_Pooling.json", arena, &out->pooling, error);
     if (rc == 0 && !out->config.data)
         rc = error_set(error, ERR_NOT_FOUND, "there is no config.json: this is no model's folder");
     return rc;

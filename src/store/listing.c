@@ -180,10 +180,11 @@ static int choose_parts(struct listing *l, const struct listing_file *first, str
 static bool wanted_of_folder(const char *path) {
     static const char *const texts[] = {"config.json",           "tokenizer.json",
                                         "tokenizer_config.json", "generation_config.json",
-                                        "chat_template.jinja",   "model.safetensors.index.json"};
-    if (strchr(path, '/') != NULL) return false;
+                                        "chat_template.jinja",   "model.safetensors.index.json",
+                                        "1_Pooling/config.json"};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         if (strcmp(path, texts[i]) == 0) return true;
+    if (strchr(path, '/') != NULL) return false;
     return strncmp(path, "model", 5) == 0 && ends(path, tensors_suffix);
 }
 

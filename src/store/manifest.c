@@ -31,7 +31,9 @@ void manifest_remove_name(struct manifest *m, const char *name) {
         if (strcmp(m->names[i], name) == 0) memcpy(m->names[i--], m->names[--m->name_count], ORIGIN_NAME_BYTES);
 }
 
+/* An encoder's folder has two files called config.json. */
 const char *manifest_file_name(const struct manifest *m, size_t file) {
+    if (strcmp(m->files[file].path, "1_Pooling/config.json") == 0) return "1_Pooling.json";
     const char *slash = strrchr(m->files[file].path, '/');
     return slash ? slash + 1 : m->files[file].path;
 }

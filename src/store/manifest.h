@@ -34,7 +34,8 @@ bool manifest_has_name(const struct manifest *m, const char *name);
 /* Take the listing's files (the listing is empty then). ERR_LIMIT, ERR_INVALID: two files of one name. */
 int manifest_take_files(struct manifest *m, struct listing *l, struct error *error);
 uint64_t manifest_bytes(const struct manifest *m);
-/* How the file is called in the model's folder: without the repository's folders. The manifest's own. */
+/* How the file is called in the model's folder: without the repository's folders (1_Pooling/config.json
+ * is 1_Pooling.json). The manifest's own. */
 const char *manifest_file_name(const struct manifest *m, size_t file);
 
 /* The model's folder in the store. */

@@ -1,16 +1,19 @@
 """Pulling models from a hub onto one node: names, what goes wrong on the way, what is kept of it."""
 import contextlib
 import hashlib
+import json
 import os
 import pty
 import re
 import signal
 import subprocess
+import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import CARAVAN, Home, held_bytes, hubs, shapes, wait_until
+from conftest import CARAVAN, ROOT, Home, held_bytes, hubs, shapes, wait_until
 
 
 def same(path, model):
@@ -74,6 +77,24 @@ def test_split_files_are_one_model(home, hub, tmp_path, model):
     alone = subprocess.run([*run, whole, *tokens], capture_output=True, check=True).stdout
     assert subprocess.run([*run, "org/split:Q8_0", *tokens], env=home.env, capture_output=True,
                           check=True).stdout == alone
+
+
+def test_an_encoder_pools_as_its_own_config_says(home, hub, tmp_path):
+    sys.path.append(str(ROOT / "tests/api"))
+    from encoder_model import FIRST, Encoder
+    encoder, folder = Encoder("bert", FIRST), tmp_path / "encoder"
+    encoder.write_folder(folder)
+    (folder / "2_Dense").mkdir()
+    (folder / "2_Dense/config.json").write_text("{}")
+    for path in folder.rglob("*.*"):
+        hub.add("org/encoder", str(path.relative_to(folder)), path)
+    home.cli("pull", "org/encoder")
+    home.start()
+    request = urllib.request.Request(f"{home.url}/v1/embeddings", headers={"Content-Type": "application/json"},
+                                     data=b'{"model": "org/encoder", "input": [5, 6, 7, 8]}')
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        (found,) = json.load(reply)["data"]
+    assert max(abs(a - b) for a, b in zip(found["embedding"], encoder.embed([5, 6, 7, 8]), strict=True)) < 1e-3
 
 
 def test_missing_parts_are_told(home, hub, tmp_path):
