@@ -307,6 +307,39 @@ static void schema_opposites(void **state) {
            TEXTS("{}", "{\"b\":2}", "{\"a\":1,\"b\":2}"), TEXTS("{\"a\":1}"));
 }
 
+static void schema_patterns_of_names(void **state) {
+    static const char beside[] = "{\"properties\":{\"a\":{\"const\":1}},\"patternProperties\":{\"^x-\":{\"const\":2}}}";
+    expect(GRAMMAR_SCHEMA, beside, TEXTS("{}", "{\"a\":1}", "{\"a\":1,\"x-b\":2}", "{\"x-a\":2,\"x-b\":2}"),
+           TEXTS("{\"a\":2}", "{\"x-b\":1}", "{\"b\":2}", "{\"x-b\":2,\"a\":1}"));
+    expect(GRAMMAR_SCHEMA,
+           "{\"required\":[\"id\"],\"additionalProperties\":{\"const\":3},"
+           "\"patternProperties\":{\"^x$\":{\"const\":2}}}",
+           TEXTS("{\"id\":3}", "{\"id\":3,\"x\":2}"), TEXTS("{}", "{\"id\":2}", "{\"id\":3,\"x\":3}"));
+    expect_error(GRAMMAR_SCHEMA, "{\"properties\":{\"a\":true,\"bx\":{}},\"patternProperties\":{\"x\":true}}",
+                 ERR_UNSUPPORTED, "may match the property \"bx\"");
+    expect_error(GRAMMAR_SCHEMA, "{\"properties\":{\"\xc3\xa9\":true},\"patternProperties\":{\"^a\":true}}",
+                 ERR_UNSUPPORTED, "patternProperties");
+    expect_error(GRAMMAR_SCHEMA, "{\"patternProperties\":{\"^a\":true,\"^b\":true}}", ERR_UNSUPPORTED, "several");
+    expect_error(GRAMMAR_SCHEMA, "{\"patternProperties\":{\"^a\":true},\"propertyNames\":{\"maxLength\":1}}",
+                 ERR_UNSUPPORTED, "propertyNames");
+    expect_error(GRAMMAR_SCHEMA, "{\"allOf\":[{\"patternProperties\":{\"^a\":true}},{\"additionalProperties\":false}]}",
+                 ERR_UNSUPPORTED, "patternProperties");
+}
+
+static void schema_dynamic_references(void **state) {
+    expect(GRAMMAR_SCHEMA,
+           "{\"$dynamicAnchor\":\"node\",\"properties\":{\"v\":{\"const\":1},\"of\":{\"$dynamicRef\":\"#node\"}}}",
+           TEXTS("{}", "{\"v\":1,\"of\":{\"of\":{\"v\":1}}}"), TEXTS("{\"of\":1}", "{\"of\":{\"v\":2}}"));
+    expect(GRAMMAR_SCHEMA,
+           "{\"$dynamicRef\":\"#n\",\"maximum\":3,\"$defs\":{\"n\":{\"$dynamicAnchor\":\"n\",\"enum\":[2,5]}}}",
+           TEXTS("2"), TEXTS("5", "1"));
+    expect_error(GRAMMAR_SCHEMA, "{\"items\":{\"$dynamicRef\":\"#none\"}}", ERR_UNSUPPORTED, "/items: '$dynamicRef'");
+    expect_error(GRAMMAR_SCHEMA,
+                 "{\"$dynamicRef\":\"#n\",\"$defs\":{\"n\":{\"$id\":\"other\",\"$dynamicAnchor\":\"n\"}}}",
+                 ERR_UNSUPPORTED, "$dynamicRef");
+    expect_error(GRAMMAR_SCHEMA, "{\"$dynamicAnchor\":\"n\",\"$dynamicRef\":\"#n\"}", ERR_LIMIT, "circle");
+}
+
 static void schema_errors(void **state) {
     expect_error(GRAMMAR_SCHEMA, "{\"not\":{\"pattern\":\"a\"}}", ERR_UNSUPPORTED, "'not'");
     expect_error(GRAMMAR_SCHEMA, "{\"properties\":{\"a\":{\"uniqueItems\":true}}}", ERR_UNSUPPORTED,
@@ -524,6 +557,8 @@ int main(void) {
         cmocka_unit_test(schema_anchors),
         cmocka_unit_test(schema_choices),
         cmocka_unit_test(schema_opposites),
+        cmocka_unit_test(schema_patterns_of_names),
+        cmocka_unit_test(schema_dynamic_references),
         cmocka_unit_test(schema_errors),
         cmocka_unit_test(masks_agree_with_reading),
         cmocka_unit_test(ambiguity_is_bounded),

@@ -38,10 +38,8 @@ uint32_t schema__count(struct schema_reader *r, const json_t *schema, const char
 
 /* A keyword that restricts values and cannot be kept to; NULL: none. */
 static const char *unsupported(const json_t *schema) {
-    static const char *const always[] = {"$dynamicRef", "$recursiveRef"};
     static const char *const of_objects[] = {"dependencies", "unevaluatedItems", "unevaluatedProperties"};
-    for (size_t i = 0; i < sizeof always / sizeof *always; i++)
-        if (json_object_get(schema, always[i])) return always[i];
+    if (json_object_get(schema, "$recursiveRef")) return "$recursiveRef";
     for (size_t i = 0; i < sizeof of_objects / sizeof *of_objects; i++)
         if (json_object_size(json_object_get(schema, of_objects[i])) > 0) return of_objects[i];
     return NULL;
@@ -69,6 +67,7 @@ static bool restricts(const json_t *schema, const char *except) {
                                            "oneOf",
                                            "allOf",
                                            "$ref",
+                                           "$dynamicRef",
                                            "pattern",
                                            "format",
                                            "minLength",

@@ -52,9 +52,11 @@ static bool spend_bytes(struct schema_reader *r, size_t bytes) {
 static const json_t *find_anchor(struct schema_reader *r, const json_t *at, const char *name, bool *foreign,
                                  int depth) {
     const char *key, *own = json_string_value(json_object_get(at, "$anchor"));
+    const char *dynamic = json_string_value(json_object_get(at, "$dynamicAnchor"));
     json_t *part;
     size_t i;
-    const json_t *found = own && strcmp(own, name) == 0 ? at : NULL;
+    bool called = (own && strcmp(own, name) == 0) || (dynamic && strcmp(dynamic, name) == 0);
+    const json_t *found = called ? at : NULL;
     if (depth > 0 && json_is_string(json_object_get(at, "$id"))) *foreign = true;
     if (!spend_bytes(r, PART_BYTES) || *foreign || depth == SCHEMA_DEPTH_MAX) return NULL;
     json_object_foreach((json_t *)(uintptr_t)at, key, part) {
@@ -192,7 +194,8 @@ static json_t *merge_keyword(struct schema_reader *r, const json_t *a, const jso
                                           "unevaluatedItems",     NULL};
     static const char *const harmless[] = {"title",      "description", "default",     "examples",  "$comment",
                                            "deprecated", "$defs",       "definitions", "$id",       "$schema",
-                                           "$anchor",    "readOnly",    "example",     "writeOnly", NULL};
+                                           "$anchor",    "readOnly",    "example",     "writeOnly",
+                                           "$dynamicAnchor", NULL};
     if (is_one_of(key, larger)) return merge_bounds(x, y, true);
     if (is_one_of(key, smaller)) return merge_bounds(x, y, false);
     if (is_one_of(key, harmless)) return json_incref((json_t *)(uintptr_t)y);
@@ -212,6 +215,16 @@ static bool arrays_fit(const json_t *a, const json_t *b) {
     bool prefix_a = json_object_get(a, "prefixItems"), prefix_b = json_object_get(b, "prefixItems");
     bool items_a = json_object_get(a, "items"), items_b = json_object_get(b, "items");
     return !(prefix_a && items_b) && !(prefix_b && items_a);
+}
+
+static bool names_members(const json_t *schema) {
+    return json_object_get(schema, "properties") || json_object_get(schema, "patternProperties") || additional(schema);
+}
+
+/* Which members are additional depends on the patterns that stand beside, and is lost when schemas become one. */
+static bool patterns_fit(const json_t *a, const json_t *b) {
+    bool patterns = json_object_get(a, "patternProperties") || json_object_get(b, "patternProperties");
+    return !patterns || !names_members(a) || !names_members(b) || !(additional(a) || additional(b));
 }
 
 /* Beside no contains its counts say nothing; beside two of them they would be each other's. */
@@ -252,6 +265,8 @@ const json_t *schema__merge(struct schema_reader *r, const json_t *a, const json
     if (json_is_false(a) || json_is_true(b)) return a;
     if (json_is_false(b) || json_is_true(a)) return b;
     if (!arrays_fit(a, b)) return schema__fail(r, ERR_UNSUPPORTED, "'prefixItems' and 'items' from two schemas"), NULL;
+    if (!patterns_fit(a, b))
+        return schema__fail(r, ERR_UNSUPPORTED, "'patternProperties' and 'additionalProperties' of two schemas"), NULL;
     if (!contains_fit(a, b)) return schema__fail(r, ERR_UNSUPPORTED, "two different 'contains' for one value"), NULL;
     json_t *out = json_copy((json_t *)(uintptr_t)a), *y;
     const char *key;
@@ -306,12 +321,27 @@ static const json_t *merge_part(struct schema_reader *r, const json_t *flat, con
     return schema__merge(r, flat, part);
 }
 
+/* With $dynamicRef said by $ref, which means the same where all is one document. */
+static const json_t *without_dynamic(struct schema_reader *r, const json_t *schema) {
+    const json_t *given = json_object_get(schema, "$dynamicRef");
+    const char *name = json_string_value(given);
+    if (name == NULL || resolve_anchor(r, name) == NULL)
+        return schema__fail(r, ERR_UNSUPPORTED, "'$dynamicRef': no such $dynamicAnchor, or parts have an $id"), NULL;
+    json_t *copy = json_copy((json_t *)(uintptr_t)schema), *all = json_object_get(schema, "allOf");
+    json_object_del(copy, "$dynamicRef");
+    json_object_set_new(copy, "allOf", all ? json_copy(all) : json_array());
+    json_array_append_new(json_object_get(copy, "allOf"), json_pack("{s:O}", "$ref", (json_t *)(uintptr_t)given));
+    return schema__keep(r, copy);
+}
+
 const json_t *schema__flatten(struct schema_reader *r, const json_t *schema) {
-    const json_t *reference = json_object_get(schema, "$ref"), *all = json_object_get(schema, "allOf"), *part;
-    size_t i;
     if (r->b->failed) return NULL;
     if (!json_is_object(schema) && !json_is_boolean(schema))
         return schema__fail(r, ERR_INVALID, "a schema must be an object or a boolean"), NULL;
+    if (json_object_get(schema, "$dynamicRef")) schema = without_dynamic(r, schema);
+    if (schema == NULL) return NULL;
+    const json_t *reference = json_object_get(schema, "$ref"), *all = json_object_get(schema, "allOf"), *part;
+    size_t i;
     if (!reference && !all && !json_object_get(schema, "const")) return schema;
     if (reference && !json_is_string(reference)) return schema__fail(r, ERR_INVALID, "'$ref' must be a string"), NULL;
     if (all && !json_is_array(all)) return schema__fail(r, ERR_INVALID, "'allOf' must be an array"), NULL;

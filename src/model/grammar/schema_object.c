@@ -1,14 +1,16 @@
 /* Objects: named members in their order, then others. */
 #include <string.h>
 
+#include "model/grammar/automaton.h"
 #include "model/grammar/pattern.h"
 #include "model/grammar/schema_private.h"
 
-enum { OTHER_NAME_DEPTH_MAX = 32 };
+enum { OTHER_NAME_DEPTH_MAX = 32, MATCHING_WORK_MAX = 1 << 20 };
 
 struct members {
     struct expr_list all;
-    bool *required;     /* by member */
+    const char **names; /* by member */
+    bool *required;
     struct expr *other; /* a member that is not named; NULL: none may come */
     uint32_t others_min, others_max;
 };
@@ -72,6 +74,7 @@ static struct expr *other_name(struct schema_reader *r, const json_t *properties
 static void add_member(struct schema_reader *r, struct members *m, const char *name, const json_t *value,
                        bool required) {
     struct expr *e = schema__compile_at(r, value, "properties", name);
+    m->names[m->all.count] = name;
     m->required[m->all.count] = required;
     expr_list_add(r->b, &m->all, jtext_member(r->b, jtext_name(r->b, name, strlen(name)), e));
 }
@@ -82,8 +85,10 @@ static void add_named(struct schema_reader *r, struct members *m, const json_t *
     json_t *value;
     const json_t *name;
     size_t i;
-    m->required = arena_array(&r->b->arena, json_object_size(properties) + json_array_size(required) + 1, 1);
-    if (m->required == NULL) expr_fail(r->b, ERR_LIMIT, "the grammar is too large");
+    size_t most = json_object_size(properties) + json_array_size(required) + 1;
+    m->required = arena_array(&r->b->arena, most, sizeof *m->required);
+    m->names = arena_array(&r->b->arena, most, sizeof *m->names);
+    if (m->required == NULL || m->names == NULL) expr_fail(r->b, ERR_LIMIT, "the grammar is too large");
     json_object_foreach((json_t *)(uintptr_t)properties, key, value) if (!r->b->failed)
         add_member(r, m, key, value, in_list(required, key));
     json_array_foreach(required, i, name) {
@@ -93,19 +98,62 @@ static void add_named(struct schema_reader *r, struct members *m, const json_t *
     }
 }
 
-/* Members under one pattern of names. */
+/* ---- patterns of names ---- */
+
+static int pattern_program(struct program *p, const char *pattern) {
+    struct expr_builder b;
+    struct error why = {0};
+    expr_builder_init(&b, &why);
+    uint32_t root = expr_rule_new(&b, "name");
+    expr_rule_set(&b, root, pattern_read(&b, pattern, strlen(pattern), 0, EXPR_UNBOUNDED));
+    if (!b.failed) program_init(p, &b, &why);
+    expr_builder_deinit(&b);
+    return why.code;
+}
+
+/* Whether a name is known to be none of the pattern's. Patterns are read in ASCII, other names may be anybody's. */
+static bool misses(struct automaton *a, const char *name) {
+    uint32_t at = automaton_start(a);
+    for (; *name && at != AUTOMATON_UNKNOWN && at != AUTOMATON_DEAD; name++) {
+        if (!tells_apart((uint8_t)*name)) return false;
+        at = automaton_next(a, at, a->program->class_of[(uint8_t)*name]);
+    }
+    return at == AUTOMATON_DEAD || (at != AUTOMATON_UNKNOWN && !a->places[at].ends);
+}
+
+/* Whether the pattern is known to match none of the members that have names; *met: one that it may match. */
+static bool misses_all(const struct members *m, const char *pattern, const char **met) {
+    struct program program = {0};
+    struct automaton a = {0};
+    size_t i = 0;
+    *met = m->names[0];
+    if (pattern_program(&program, pattern) != 0 || automaton_init(&a, &program) != 0) goto out;
+    a.work = MATCHING_WORK_MAX;
+    while (i < m->all.count && misses(&a, m->names[i])) i++;
+    if (i < m->all.count) *met = m->names[i];
+out:
+    if (a.program) automaton_deinit(&a);
+    program_deinit(&program);
+    return i == m->all.count;
+}
+
+/* Members under one pattern of names, which is none of theirs who have names. */
 static void add_pattern(struct schema_reader *r, struct members *m, const json_t *patterns) {
-    const char *key;
+    const char *key, *met;
     json_t *value;
-    if (json_object_size(patterns) != 1 || m->all.count > 0) {
-        schema__fail(r, ERR_UNSUPPORTED, "'patternProperties' beside 'properties', or with several patterns");
+    if (json_object_size(patterns) != 1) {
+        schema__fail(r, ERR_UNSUPPORTED, "'patternProperties' with several patterns");
         return;
     }
     json_object_foreach((json_t *)(uintptr_t)patterns, key, value) {
         struct expr *name = jtext_quoted(r->b, pattern_read(r->b, key, strlen(key), 0, EXPR_UNBOUNDED));
         m->other = jtext_member(r->b, name, schema__compile_at(r, value, "patternProperties", NULL));
+        if (!r->b->failed && m->all.count > 0 && !misses_all(m, key, &met))
+            schema__fail(r, ERR_UNSUPPORTED, "'patternProperties' whose pattern may match the property \"%.60s\"", met);
     }
 }
+
+/* ---- others ---- */
 
 static void add_others(struct schema_reader *r, struct members *m, const json_t *schema, const json_t *otherwise) {
     const json_t *properties = json_object_get(schema, "properties"), *names = json_object_get(schema, "propertyNames");
@@ -115,6 +163,8 @@ static void add_others(struct schema_reader *r, struct members *m, const json_t 
     struct expr *name;
     if (json_object_size(patterns) > 0) {
         add_pattern(r, m, patterns);
+        if (names && !json_is_true(names))
+            schema__fail(r, ERR_UNSUPPORTED, "'propertyNames' beside 'patternProperties'");
         return;
     }
     if (!open) return;
