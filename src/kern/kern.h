@@ -86,6 +86,7 @@ struct kern {
     void (*scale)(float *x, float factor, size_t n);                            /* x *= factor */
     void (*silu_mul)(const float *gate, const float *up, size_t n, float *out); /* gate * sigmoid(gate) * up */
     void (*gelu_mul)(const float *gate, const float *up, size_t n, float *out); /* tanh form; up NULL: gelu alone */
+    void (*gelu_erf_mul)(const float *gate, const float *up, size_t n, float *out); /* the same by the error function */
     /* With g = min(gate, 7) and u = up within [-7, 7]: g * sigmoid(1.702 g) * (u + 1), as gpt-oss has it. */
     void (*silu_clamped_mul)(const float *gate, const float *up, size_t n, float *out);
     void (*softcap)(float *x, float cap, size_t n); /* x = cap * tanh(x / cap) */

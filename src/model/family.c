@@ -51,7 +51,7 @@ static const struct model_family families[] = {
     {"qwen2vl", HALVES, RMS, SILU},
     {"qwen3vl", HALVES, RMS, SILU},
     {"qwen3vlmoe", HALVES, RMS, SILU, NORMED},
-    {"bert", HALVES, LAYER, GELU, ENCODER, .still_every = 1},
+    {"bert", HALVES, LAYER, MODEL_GELU_ERF, ENCODER, .still_every = 1},
     {"nomic-bert", HALVES, LAYER, SILU, ENCODER},
 };
 

@@ -332,7 +332,8 @@ static int check_layer(struct builder *b, uint32_t i) {
         return error_set(b->error, ERR_INVALID, "tensor blk.%u.ffn_norm.weight is missing", i);
     if (l->ffn_norm.bytes && b->m->params.parallel)
         return error_set(b->error, ERR_INVALID, "tensor blk.%u.ffn_norm.weight is not in the layers before", i);
-    if (l->ffn_up.bytes && !l->ffn_gate.bytes && b->m->params.activation != MODEL_GELU)
+    enum model_activation by = b->m->params.activation;
+    if (l->ffn_up.bytes && !l->ffn_gate.bytes && by != MODEL_GELU && by != MODEL_GELU_ERF)
         return error_set(b->error, ERR_INVALID, "tensor blk.%u.ffn_gate.weight is missing", i);
     if (l->ffn_gate.bytes && l->ffn_up_bias.bytes)
         return error_set(b->error, ERR_UNSUPPORTED, "tensor blk.%u.ffn_up.bias beside a gate is not supported", i);

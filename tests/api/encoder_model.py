@@ -1,8 +1,9 @@
 """Small encoders with random weights, as their GGUF files, and what they make of a text, computed with NumPy.
 
-BERT as Devlin et al. have it (arXiv:1810.04805), with the tanh form of GELU; Nomic BERT with rotations, gates and no
-biases (arXiv:2402.01613)."""
+BERT as Devlin et al. have it (arXiv:1810.04805), with GELU by the error function; Nomic BERT with rotations,
+gates and no biases (arXiv:2402.01613)."""
 import json
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,7 +160,10 @@ class Encoder:
         if self.nomic:
             gate = project(x, of, "ffn_gate")
             return project(gate / (1 + np.exp(-gate)) * up, of, "ffn_down")
-        return project(0.5 * up * (1 + np.tanh(np.sqrt(2 / np.pi) * (up + 0.044715 * up ** 3))), of, "ffn_down")
+        return project(0.5 * up * (1 + erf(up / np.sqrt(2))), of, "ffn_down")
+
+
+erf = np.vectorize(math.erf)
 
 
 def normed(x, tensors, name):

@@ -36,7 +36,7 @@ def node(tmp_path_factory, folder):
 
 
 def ids(length, seed=0):
-    return [random.Random(length * 1000 + seed).randrange(5, len(vocabulary())) for _ in range(length)]
+    return random.Random(length * 1000 + seed).choices(range(5, len(vocabulary())), k=length)
 
 
 def embed(node, model, texts):
@@ -47,7 +47,9 @@ def embed(node, model, texts):
 def test_as_numpy_computes_them(node, name):
     texts = [ids(length) for length in (1, 2, 7, 61, 130, 512, CONTEXT)]
     for tokens, found in zip(texts, embed(node, name, texts)):
-        assert np.abs(np.array(found) - ENCODERS[name].embed(tokens)).max() < 1e-3, len(tokens)
+        # Many tokens hide rounding, but not the tanh form of GELU.
+        limit = 3e-5 if name.startswith("bert") and len(tokens) > 500 else 1e-3
+        assert np.abs(np.array(found) - ENCODERS[name].embed(tokens)).max() < limit, len(tokens)
 
 
 def test_a_text_is_cut_as_bert_does_it(node):

@@ -158,6 +158,21 @@ static double gelu_alone_truth(const struct vectors *v, size_t i, double *bound)
     *bound = fabs((double)xs(v)[i]);
     return gelu(xs(v)[i]);
 }
+static void run_gelu_erf(const struct kern *k, struct vectors *v) {
+    k->gelu_erf_mul(v->x.data, v->y.data, v->n, v->x.data);
+}
+static double gelu_erf(double x) { return 0.5 * x * erfc(-x * 0.7071067811865476); }
+static double gelu_erf_truth(const struct vectors *v, size_t i, double *bound) {
+    *bound = fmax(fabs((double)xs(v)[i]), 1) * fabs((double)ys(v)[i]) / 8; /* 2e-6 of it: 2.5e-7 max(|x|, 1) */
+    return gelu_erf(xs(v)[i]) * ys(v)[i];
+}
+static void run_gelu_erf_alone(const struct kern *k, struct vectors *v) {
+    k->gelu_erf_mul(v->x.data, NULL, v->n, v->x.data);
+}
+static double gelu_erf_alone_truth(const struct vectors *v, size_t i, double *bound) {
+    *bound = fmax(fabs((double)xs(v)[i]), 1) / 8;
+    return gelu_erf(xs(v)[i]);
+}
 static void run_clamped(const struct kern *k, struct vectors *v) {
     k->silu_clamped_mul(v->x.data, v->y.data, v->n, v->x.data);
 }
@@ -205,6 +220,8 @@ static const struct {
     {"silu_mul", run_silu, silu_truth},
     {"gelu_mul", run_gelu, gelu_truth},
     {"gelu alone", run_gelu_alone, gelu_alone_truth},
+    {"gelu_erf_mul", run_gelu_erf, gelu_erf_truth},
+    {"gelu_erf alone", run_gelu_erf_alone, gelu_erf_alone_truth},
     {"silu_clamped_mul", run_clamped, clamped_truth},
     {"softcap", run_softcap, softcap_truth},
     {"rope of halves", run_rope_halves, rope_halves_truth},

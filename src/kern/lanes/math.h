@@ -35,6 +35,17 @@ SIMD_INLINE f32x16 simd_gelu(f32x16 x) {
     return f32_div(x, f32_add(f32_set(1.0f), simd_exp(f32_mul(u, f32_set(MATH_GELU_SLOPE)))));
 }
 
+SIMD_INLINE f32x16 simd_gelu_erf(f32x16 x) {
+    f32x16 size = f32_abs(x), one = f32_set(1.0f);
+    f32x16 t = f32_div(one, f32_fma(size, f32_set(MATH_ERFC_SLOPE), one));
+    f32x16 p = f32_fma(f32_set(MATH_ERFC_C5), t, f32_set(MATH_ERFC_C4));
+    p = f32_fma(p, t, f32_set(MATH_ERFC_C3));
+    p = f32_fma(p, t, f32_set(MATH_ERFC_C2));
+    p = f32_fma(p, t, f32_set(MATH_ERFC_C1));
+    f32x16 q = f32_mul(f32_mul(p, t), simd_exp(f32_mul(f32_mul(x, x), f32_set(-0.5f))));
+    return f32_fma(f32_mul(size, f32_set(-0.5f)), q, f32_max(x, f32_set(0.0f)));
+}
+
 SIMD_INLINE f32x16 simd_tanh(f32x16 x) {
     f32x16 t = simd_exp(f32_mul(f32_set(-2.0f), f32_abs(x)));
     return f32_copysign(f32_div(f32_sub(f32_set(1.0f), t), f32_add(f32_set(1.0f), t)), x);

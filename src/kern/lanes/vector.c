@@ -136,6 +136,13 @@ static void gelu_mul(const float *gate, const float *up, size_t count, float *ou
     }
 }
 
+static void gelu_erf_mul(const float *gate, const float *up, size_t count, float *out) {
+    FOR_LANES (count) {
+        f32x16 g = simd_gelu_erf(f32_load_n(gate + i, n));
+        f32_store_n(out + i, up ? f32_mul(g, f32_load_n(up + i, n)) : g, n);
+    }
+}
+
 static void silu_clamped_mul(const float *gate, const float *up, size_t count, float *out) {
     FOR_LANES (count) f32_store_n(out + i, simd_silu_clamped(f32_load_n(gate + i, n), f32_load_n(up + i, n)), n);
 }
@@ -199,6 +206,7 @@ void LEVEL(vector_init)(struct kern *k) {
     k->scale = scale;
     k->silu_mul = silu_mul;
     k->gelu_mul = gelu_mul;
+    k->gelu_erf_mul = gelu_erf_mul;
     k->silu_clamped_mul = silu_clamped_mul;
     k->softcap = softcap;
     k->store_k[KERN_KV_F16] = store_k_f16;

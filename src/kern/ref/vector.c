@@ -106,6 +106,10 @@ static void gelu_mul(const float *gate, const float *up, size_t n, float *out) {
     for (size_t i = 0; i < n; i++) out[i] = up ? math_gelu(gate[i]) * up[i] : math_gelu(gate[i]);
 }
 
+static void gelu_erf_mul(const float *gate, const float *up, size_t n, float *out) {
+    for (size_t i = 0; i < n; i++) out[i] = up ? math_gelu_erf(gate[i]) * up[i] : math_gelu_erf(gate[i]);
+}
+
 static void silu_clamped_mul(const float *gate, const float *up, size_t n, float *out) {
     for (size_t i = 0; i < n; i++) out[i] = math_silu_clamped(gate[i], up[i]);
 }
@@ -171,6 +175,7 @@ void ref_vector_init(struct kern *k) {
     k->scale = scale;
     k->silu_mul = silu_mul;
     k->gelu_mul = gelu_mul;
+    k->gelu_erf_mul = gelu_erf_mul;
     k->silu_clamped_mul = silu_clamped_mul;
     k->softcap = softcap;
     k->store_k[KERN_KV_F16] = store_k_f16;
