@@ -83,14 +83,15 @@ class Home:
 
 
 def held_chunks(path):
-    """Bytes of each chunk that a map says are here."""
+    """(bytes that are here, whether they are hashed) of each chunk, as a map has it."""
     data = path.read_bytes()
-    return [struct.unpack_from("<I", data, at)[0] for at in range(64, len(data), 40)]
+    records = (struct.unpack_from("<II", data, at) for at in range(64, len(data), 40))
+    return [(have, state > 0) for have, state in records]
 
 
 def held_bytes(home):
     """Bytes that the home's maps of chunks say are here."""
-    return sum(sum(held_chunks(path)) for path in (home.path / "models").glob("*/.*.map"))
+    return sum(have for path in (home.path / "models").glob("*/.*.map") for have, _ in held_chunks(path))
 
 
 @pytest.fixture

@@ -3,8 +3,9 @@
     .venv/bin/python tests/store/faults.py [--faults N] [--seed N]
 
 A seed gives the same faults at the same bytes; it is printed. In the end every byte must be right, and few may have
-come twice. A wrong byte of a hub is not among the faults: a hub tells the hash of a whole file alone, so all of it
-comes again (test_a_wrong_byte_is_noticed); which chunk of a peer is wrong is known (test_cluster.py).
+come twice. Bytes that turn wrong before their chunk is hashed are not among the faults: a hub tells the hash of a
+whole file alone, so all of it comes again (test_a_wrong_byte_is_noticed). Which chunk of a peer is wrong is known
+(test_cluster.py).
 """
 import argparse
 import random
@@ -68,14 +69,14 @@ class Pull:
         self.go_on()
 
     def spoil(self):
-        """A byte of a chunk that is whole changes while nobody looks."""
+        """A byte of a hashed chunk changes while nobody looks."""
         self.home.stop(signal.SIGKILL)
         (path,) = (self.home.path / "models").glob("*/*.gguf")
         held = held_chunks(path.with_name(f".{path.name}.map"))
-        chunk = max(held)
-        whole = [i for i, have in enumerate(held) if have == chunk]
+        chunk = max(have for have, _ in held)
+        hashed = [i for i, (have, is_hashed) in enumerate(held) if is_hashed and have == chunk]
         with path.open("r+b") as file:
-            at = self.rng.choice(whole) * chunk + self.rng.randrange(chunk)
+            at = self.rng.choice(hashed) * chunk + self.rng.randrange(chunk)
             file.seek(at)
             byte = file.read(1)[0]
             file.seek(at)

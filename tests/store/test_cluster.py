@@ -1,5 +1,6 @@
 """A cluster that pulls: the hub serves each byte once, each node keeps its part, nodes give what they have."""
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -115,22 +116,39 @@ def test_all_pull_at_once(cluster, hub, wide):
     assert hub.served <= 1.1 * size, hub.served / size
 
 
-def test_a_pull_ends_with_a_lost_node_and_goes_on_without(cluster, hub, wide):
-    hub.add("org/wide", "w-Q8_0.gguf", wide)
+def pull_until_one_is_killed(together, hub):
+    """Who was killed in the middle of the first node's pull."""
+    nodes = together.nodes
     hub.rate = 4e6
-    nodes = cluster(4, "--memory", "150M").nodes
     pull = subprocess.Popen([CARAVAN, "pull", "org/wide"], env=nodes[0].env, stderr=subprocess.PIPE, text=True)
     assert wait_until(lambda: hub.served > 4e6, 30)
     parts = {part["node"] for part in nodes[0].downloads()[0]["parts"]}
     lost = next(n for n in nodes[1:] if next(v["id"] for v in n.json("nodes") if v["self"]) in parts)
-    lost.process.kill()
-    lost.process.wait()
+    assert lost.stop(signal.SIGKILL) == -signal.SIGKILL
     told = pull.communicate(timeout=120)[1]
     assert pull.returncode == 1 and "pull again" in told, told
     hub.rate = 0
-    nodes[0].cli("pull", "org/wide")
-    nodes[0].cli("load", "org/wide", "--context", "256")
-    assert logits(nodes[0], "org/wide") == reference(wide)
+    return lost
+
+
+def test_a_pull_ends_with_a_lost_node_and_goes_on_without(cluster, hub, wide):
+    hub.add("org/wide", "w-Q8_0.gguf", wide)
+    together = cluster(4, "--memory", "150M")
+    pull_until_one_is_killed(together, hub)
+    together.nodes[0].cli("pull", "org/wide")
+    together.nodes[0].cli("load", "org/wide", "--context", "256")
+    assert logits(together.nodes[0], "org/wide") == reference(wide)
+
+
+def test_a_killed_node_comes_back_with_what_it_had(cluster, hub, wide):
+    hub.add("org/wide", "w-Q8_0.gguf", wide)
+    together = cluster(3, "--memory", "150M")
+    lost = pull_until_one_is_killed(together, hub)
+    together.start(lost, together.nodes.index(lost), "--memory", "150M")
+    together.nodes[0].cli("pull", "org/wide")
+    assert hub.served <= 1.02 * wide.stat().st_size, hub.served / wide.stat().st_size
+    together.nodes[0].cli("load", "org/wide", "--context", "256")
+    assert logits(lost, "org/wide") == reference(wide)
 
 
 @pytest.mark.parametrize("asked", [0, 2], ids=["another", "itself"])
