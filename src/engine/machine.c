@@ -9,7 +9,6 @@
 enum {
     CHUNK_BYTES = 1 << 20,
     READ_PASSES = 3,
-    READ_AHEAD = 4096, /* bytes: not every CPU's own prefetchers are quick enough */
     PEAK_CHUNKS = 64, /* so that a core that was taken away costs little */
     PEAK_ITERATIONS = 100000,
     TRIES = 3,
@@ -30,8 +29,9 @@ static void read_task(void *context, unsigned member, size_t begin, size_t end) 
     struct machine *m = context;
     const uint64_t *words = m->memory.data;
     uint64_t sums[16] = {0}, sum = 0;
+    const size_t ahead = kern_read_ahead() / 8;
     for (size_t i = begin / 8; i < end / 8; i += ARRAY_LEN(sums)) {
-        for (size_t j = 0; j < ARRAY_LEN(sums); j += 8) __builtin_prefetch(words + i + j + READ_AHEAD / 8);
+        for (size_t j = 0; ahead && j < ARRAY_LEN(sums); j += 8) __builtin_prefetch(words + i + j + ahead);
         for (size_t j = 0; j < ARRAY_LEN(sums); j++) sums[j] += words[i + j];
     }
     for (size_t j = 0; j < ARRAY_LEN(sums); j++) sum += sums[j];

@@ -1,6 +1,7 @@
 /* Levels of instructions: which there are, and which this CPU has. Any thread. */
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 
 /* The levels of the architecture that the program is built for; each CPU that has one has those before it. */
 enum kern_isa {
@@ -23,3 +24,13 @@ enum kern_isa kern_isa_best(void);
 const char *kern_isa_name(enum kern_isa isa); /* "ref", "avx2", "neon", ... */
 /* False when no such level exists. */
 bool kern_isa_parse(const char *name, enum kern_isa *out);
+
+/* How far ahead memory that is read once, from its beginning to its end, is best fetched by instruction, in bytes; 0
+ * where the CPU's own prefetchers are quicker without (docs/decisions/0023). */
+static inline size_t kern_read_ahead(void) {
+#if defined __x86_64__
+    return __builtin_cpu_is("intel") ? 4096 : 0;
+#else
+    return 0;
+#endif
+}

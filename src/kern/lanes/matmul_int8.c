@@ -11,7 +11,6 @@
 enum {
     CHUNK_BLOCKS = 40,       /* of 32 columns; whole super-blocks; 12 tokens of it fill half of L1 */
     CHUNK_BLOCKS_ONE = 1024, /* for one token */
-    READ_AHEAD = 4096,       /* bytes, of one token */
 #ifdef SIMD_TILE
     TOKENS_MOST = SIMD_TILE,
 #else
@@ -29,7 +28,7 @@ struct side {
 
 struct tile {
     const uint8_t *group; /* the panel's first group of the chunk */
-    size_t panel_bytes, blocks;
+    size_t blocks, ahead; /* ahead: bytes from a block to what is fetched meanwhile; 0: nothing */
     struct side in;
     float *out; /* [token][out_stride] */
     size_t out_stride, rows;
@@ -189,8 +188,8 @@ SIMD_INLINE void add_mins(struct layout l, int tokens, struct scales s, struct s
     }
 }
 
-/* Several tokens stay long at each panel: the next one is fetched meanwhile. One token reads panel after panel, for
- * which a CPU's own prefetchers are not always quick enough. */
+/* Several tokens stay long at each panel: the next one is fetched meanwhile. One token reads panel after panel, which
+ * most CPUs see coming. */
 SIMD_INLINE void prefetch(const uint8_t *at, size_t bytes, bool near) {
     UNROLLED (i, (bytes + 63) / 64) {
         if (near)
@@ -210,8 +209,8 @@ SIMD_INLINE void run_tile(struct layout l, int tokens, const struct tile *tile) 
     for (size_t done = 0; done < tile->blocks; done += group_blocks, group += layout_group_bytes(&l)) {
         const uint8_t *block = group + layout_head_bytes(&l);
         for (unsigned index = 0; index < group_blocks; index++, block += layout_block_bytes(&l)) {
-            prefetch(block + (tokens > 1 ? tile->panel_bytes : READ_AHEAD), layout_group_bytes(&l) / group_blocks,
-                     tokens == 1);
+            if (tokens > 1 || tile->ahead)
+                prefetch(block + tile->ahead, layout_group_bytes(&l) / group_blocks, tokens == 1);
             struct scales s = load_scales(l, group, index);
             if (layout_has_halves(&l))
                 block_two_scales(l, tokens, block, s, in, acc);
@@ -244,8 +243,8 @@ SIMD_INLINE void run_panels(struct layout l, int tokens, const struct strip *s, 
         size_t row = panel * KERN_LANES, left = s->rows - row;
         struct tile tile = {
             .group = s->panels + panel * s->panel_bytes,
-            .panel_bytes = s->panel_bytes,
             .blocks = s->blocks,
+            .ahead = tokens > 1 ? s->panel_bytes : kern_read_ahead(),
             .in = in,
             .out = s->out + token * s->out_stride + row,
             .out_stride = s->out_stride,
