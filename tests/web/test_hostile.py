@@ -136,6 +136,25 @@ def test_each_in_a_chat_that_is_imported(armed, tmp_path):
     assert_nothing_happened(armed)
 
 
+LATE_EFFECTS = """const soon = window.setTimeout, frame = window.requestAnimationFrame;
+window.setTimeout = (run, ms, ...rest) => soon(run, ms < 200 ? ms + 1000 : ms, ...rest);
+window.requestAnimationFrame = (run) => frame((at) => soon(() => run(at), 1000));"""
+
+
+def test_an_answer_is_drawn_also_where_the_drawing_part_comes_between_its_rendering_and_its_effects(armed):
+    armed.add_init_script(LATE_EFFECTS)
+    held = []
+    armed.route("**/page/rich.js", lambda route: held.append(route))
+    armed.goto(armed.origin)
+    box = armed.get_by_placeholder("Ask script")
+    box.fill("say what is harmless")
+    box.press("Enter")
+    answer = armed.locator("article.reply .answer")
+    answer.get_by_text("# Title").wait_for()
+    held[0].continue_()
+    answer.get_by_role("heading", name="Title").wait_for()
+
+
 def test_what_is_harmless_is_drawn(armed):
     armed.goto(armed.origin)
     ask(armed, "say what is harmless")

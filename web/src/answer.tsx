@@ -26,8 +26,9 @@ const Block = memo(function Block({ token, growing }: { raw: string; token: Toke
 export function Answer({ text, growing }: { text: string; growing: boolean }) {
   const [, redraw] = useState(0);
   const before = useRef<Token[]>([]);
-  useEffect(() => {
-    if (!rich) loadRich().then(() => redraw((n) => n + 1));
+  const plain = !rich;
+  useEffect(() => { // which runs later: by then it may have come, and what is on the page is plain still
+    if (plain) void loadRich().then(() => redraw((n) => n + 1));
   }, []);
   if (!rich) return <div class="answer"><p class="plain">{text}</p></div>;
   const tokens = rich.parse(text).map((token, i) => {
