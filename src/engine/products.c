@@ -27,12 +27,14 @@ struct row_job {
 
 void forward__normalize(const struct forward *f, struct norm norm, const float *x, size_t n, float *out) {
     const struct model_params *p = f->params;
-    if (!norm.weight)
+    if (!norm.weight) {
         memmove(out, x, n * sizeof *x);
-    else if (p->norm == MODEL_NORM_RMS)
-        f->kern->rms_norm(x, norm.weight, n, p->norm_epsilon, out);
-    else
+    } else if (p->norm == MODEL_NORM_LAYER) {
         f->kern->layer_norm(x, norm.weight, norm.bias, n, p->norm_epsilon, out);
+    } else {
+        f->kern->rms_norm(x, norm.weight, n, p->norm_epsilon, out);
+        if (norm.bias) f->kern->add(out, norm.bias, n);
+    }
 }
 
 void forward__quantize_part(const struct forward *f, struct activations *a, size_t row, size_t begin, size_t count) {

@@ -235,13 +235,23 @@ static int read_rope(struct builder *b) {
 
 /* ---- scales, norms, windows ---- */
 
-static int read_scales(struct builder *b) {
+/* What holds where the file does not say it. */
+static void default_scales(const struct builder *b) {
     struct model_params *p = &b->m->params;
     bool root = b->family->traits & FAMILY_EMBEDDING_ROOT, caps = b->family->traits & FAMILY_SOFTCAPS;
     p->embedding_scale = root ? sqrtf((float)p->embd) : 1;
     p->residual_scale = p->logit_scale = 1;
     p->attention_softcap = caps ? 50 : 0;
     p->logit_softcap = caps ? 30 : 0;
+    if (strcmp(p->architecture, "minicpm") != 0) return;
+    p->embedding_scale = 12; /* of its first files, which do not have them */
+    p->residual_scale = 1.4f / sqrtf((float)p->layers);
+    p->logit_scale = (float)p->embd / 256;
+}
+
+static int read_scales(struct builder *b) {
+    struct model_params *p = &b->m->params;
+    default_scales(b);
     int rc = read_positive(b, "embedding_scale", &p->embedding_scale);
     if (rc == 0) rc = read_positive(b, "residual_scale", &p->residual_scale);
     if (rc == 0) rc = read_positive(b, "logit_scale", &p->logit_scale);
@@ -269,7 +279,10 @@ static int read_window(struct builder *b) {
 /* ---- experts ---- */
 
 static int read_gating(struct builder *b, enum model_gating *out) {
-    uint32_t gating = b->family->traits & FAMILY_EXPERTS_CHOSEN ? MODEL_GATING_CHOSEN : MODEL_GATING_SOFTMAX;
+    unsigned traits = b->family->traits;
+    uint32_t gating = traits & FAMILY_EXPERTS_CHOSEN    ? MODEL_GATING_CHOSEN
+                      : traits & FAMILY_EXPERTS_SIGMOID ? MODEL_GATING_SIGMOID
+                                                        : MODEL_GATING_SOFTMAX;
     int rc = read_optional(b, "expert_gating_func", &gating);
     if (rc == 0 && (gating < MODEL_GATING_SOFTMAX || gating > MODEL_GATING_CHOSEN))
         return error_set(b->error, ERR_UNSUPPORTED, "the experts' gating function %u is not supported", gating);
@@ -311,6 +324,13 @@ static int read_experts(struct builder *b) {
     return rc;
 }
 
+static int read_ffn(struct builder *b) {
+    uint32_t *ff = &b->m->params.ff;
+    int rc = read_count(b, "feed_forward_length", WIDTH_MAX * 4, ff);
+    if (rc == 0 && b->family->traits & FAMILY_FF_HALVED) *ff /= 2;
+    return rc;
+}
+
 static int read_encoder(struct builder *b) {
     struct model_params *p = &b->m->params;
     char key[KEY_BYTES];
@@ -341,7 +361,7 @@ int builder_read_params(struct builder *b) {
     int rc = read_family(b);
     if (rc == 0) rc = read_layers(b);
     if (rc == 0) rc = read_count(b, "embedding_length", WIDTH_MAX, &p->embd);
-    if (rc == 0) rc = read_count(b, "feed_forward_length", WIDTH_MAX * 4, &p->ff);
+    if (rc == 0) rc = read_ffn(b);
     if (rc == 0) rc = read_experts(b);
     if (rc == 0) rc = read_count(b, "context_length", UINT32_MAX, &p->context);
     if (rc == 0) rc = read_heads(b);

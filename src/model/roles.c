@@ -277,13 +277,22 @@ static int take_expert_bias(struct builder *b, uint32_t i, const char *role, uin
     return take(b, layer_name(i, role, "bias", name), b->m->params.experts.count, count, out);
 }
 
+/* Some files name it without a suffix. */
+static int take_choice_bias(struct builder *b, uint32_t i, uint64_t count, struct model_tensor *out) {
+    char name[NAME_BYTES];
+    int rc = take_bias(b, i, "exp_probs_b", count, out);
+    if (rc < 0 || out->bytes > 0) return rc;
+    snprintf(name, sizeof name, "blk.%u.exp_probs_b", i);
+    return take(b, name, 1, count, out);
+}
+
 static int take_experts(struct builder *b, uint32_t i) {
     const struct model_params *p = &b->m->params;
     const struct model_experts *e = &p->experts;
     struct model_layer *l = &b->m->layers[i];
     int rc = take_weight(b, i, "ffn_gate_inp", e->count, p->embd, &l->router);
     if (rc == 0) rc = take_bias(b, i, "ffn_gate_inp", e->count, &l->router_bias);
-    if (rc == 0) rc = take_bias(b, i, "exp_probs_b", e->count, &l->router_choice_bias);
+    if (rc == 0) rc = take_choice_bias(b, i, e->count, &l->router_choice_bias);
     if (rc == 0) rc = take_expert_gates(b, i);
     if (rc == 0) rc = take_stack(b, i, "ffn_down_exps", e->count, p->embd, e->ff, &l->expert_down);
     if (rc == 0) rc = take_expert_bias(b, i, "ffn_gate_exps", e->ff, &l->expert_gate_bias);

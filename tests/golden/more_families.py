@@ -1,7 +1,8 @@
 """Tiny models of families beyond those of the fixtures: what their blocks are made of, and the keys of their files.
 
-With llama.cpp 0.3.36 at hand `more_families.py DUMP` writes more_families.json anew: DUMP is a program that prints the
-logits of `DUMP MODEL 1,2,3` as float32, computed in one batch with a float32 cache."""
+With llama.cpp 0.3.36 at hand `more_families.py DUMP [FAMILY...]` writes more_families.json anew, or what it says of
+these families: DUMP is a program that prints the logits of `DUMP MODEL 1,2,3` as float32, computed in one batch with a
+float32 cache."""
 import json
 import subprocess
 import sys
@@ -24,6 +25,15 @@ def fused_attention_with_norms(f, layer):
             "attn_q_norm.weight": (f.head_dim,), "attn_k_norm.weight": (f.head_dim,)}
 
 
+def biased_fused_attention(f, layer):
+    return tiny_model().fused_attention(f, layer) | {"attn_qkv.bias": ((f.heads + 2 * f.kv_heads) * f.head_dim,)}
+
+
+def halved_ffn(f, layer):
+    return {"ffn_gate.weight": (f.ff // 2, f.embd), "ffn_up.weight": (f.ff // 2, f.embd),
+            "ffn_down.weight": (f.embd, f.ff // 2)}
+
+
 def families():
     t = tiny_model()
     mixture = t.MOE | {"expert_feed_forward_length": 256}
@@ -33,6 +43,7 @@ def families():
     cohere = dict(tied=True, norms=("attn_norm",), layer_norm=True, gain={"output_norm": 20.0},
                   keys={"logit_scale": 0.25})
     qwen3 = dict(head_dim=64, rope_dims=None, rope_base=1e6)
+    chosen_plain = t.leading(1, t.gated_ffn, t.experts(256, shared=256))
     three_axes = {"rope.dimension_sections": [12, 10, 10, 0]}
     return {
         "command-r": t.Family("command-r", [t.attention(), t.gated_ffn], **cohere),
@@ -54,6 +65,25 @@ def families():
         "qwen3vl": t.Family("qwen3vl", [t.attention(qk_norm="head"), t.gated_ffn], keys=three_axes, **qwen3),
         "qwen3vlmoe": t.Family("qwen3vlmoe", [t.attention(qk_norm="head"), t.experts(256)], keys=mixture | three_axes,
                                **qwen3),
+        "minicpm": t.Family("minicpm", [t.attention(), t.gated_ffn], embd_scale=1 / 32, gain={"output": 7.5},
+                            keys={"embedding_scale": 12.0, "residual_scale": 0.4, "logit_scale": 3.0}),
+        "xverse": t.Family("xverse", [t.attention(), t.gated_ffn], kv_heads=8),
+        "orion": t.Family("orion", [t.attention(), t.gated_ffn], layer_norm=True, norm_bias=True),
+        "qwen": t.Family("qwen", [biased_fused_attention, halved_ffn], kv_heads=8),
+        "chatglm": t.Family("chatglm", [biased_fused_attention, t.fused_gated_ffn], rope_dims=16),
+        "plamo": t.Family("plamo", [t.attention(), t.gated_ffn], norms=("attn_norm",)),
+        "codeshell": t.Family("codeshell", [t.attention("qkvo"), t.plain_ffn], layer_norm=True, norm_bias=True),
+        "bailingmoe": t.Family("bailingmoe", [t.attention(), t.experts(256, shared=512)],
+                               keys=mixture | {"expert_shared_count": 2, "expert_weights_norm": True}),
+        "exaone-moe": t.Family("exaone-moe", [t.attention(qk_norm="head"), chosen], layers=5,
+                               keys=shared | sigmoid | {"attention.sliding_window": t.WINDOW}),
+        "mellum": t.Family("mellum", [t.attention(qk_norm="head"), t.experts(256)], layers=5, head_dim=64,
+                           keys=mixture | t.yarn(4, 64) | {"attention.sliding_window": t.WINDOW}),
+        "pangu-embedded": t.Family("pangu-embedded", [t.attention("qkvo"), t.gated_ffn], rope_base=1.6e7),
+        "phimoe": t.Family("phimoe", [t.attention("qkvo"), t.experts(256)], ff=256, norm_bias=True, output_bias=True,
+                           keys=t.MOE | t.long_rope(32, 32)["keys"], constants=t.long_rope(32, 32)["constants"]),
+        "hy_v3": t.Family("hy_v3", [t.attention(qk_norm="head"), chosen_plain], head_dim=64,
+                          keys=shared | {"expert_weights_norm": True, "expert_weights_scale": 2.5}),
     }
 
 
@@ -63,9 +93,11 @@ def expectation(logits):
 
 
 def main():
-    found = {}
+    wanted = sys.argv[2:] or list(families())
+    found = json.loads(EXPECTED.read_text()) if sys.argv[2:] else {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, family in families().items():
+        for name in wanted:
+            family = families()[name]
             path = Path(folder) / "tiny.gguf"
             crc = tiny_model().write(family, name, path, SEED)
             command = [sys.argv[1], path, ",".join(map(str, TOKENS))]
