@@ -104,6 +104,11 @@ static void norm_heads(const struct forward *f, const struct model_tensor *shape
     }
 }
 
+static void norm_queries_and_keys(const struct forward *f, const struct weights_layer *l, float *q, float *k) {
+    norm_heads(f, &l->is->attn_q_norm, l->attn_q_norm, q, f->sizes->queries);
+    norm_heads(f, &l->is->attn_k_norm, l->attn_k_norm, k, f->sizes->keys);
+}
+
 static void rotate_heads(const struct forward *f, const struct forward_rope *rope, size_t row, float *x,
                          uint32_t heads) {
     size_t pairs = rope_pairs(f->params);
@@ -144,12 +149,12 @@ static void finish_qkv_task(void *context, unsigned member, size_t begin, size_t
         if (l->attn_q_bias) f->kern->add(q, l->attn_q_bias, query_width(f));
         if (l->attn_k_bias) f->kern->add(k, l->attn_k_bias, key_width(f));
         if (l->attn_v_bias) f->kern->add(v, l->attn_v_bias, value_width(f));
-        norm_heads(f, &l->is->attn_q_norm, l->attn_q_norm, q, sizes->queries);
-        norm_heads(f, &l->is->attn_k_norm, l->attn_k_norm, k, sizes->keys);
+        if (!p->heads_normed_last) norm_queries_and_keys(f, l, q, k);
         if (l->is->rotates) {
             rotate_heads(f, rope, job->part->first + row, q, sizes->queries);
             rotate_heads(f, rope, job->part->first + row, k, sizes->keys);
         }
+        if (p->heads_normed_last) norm_queries_and_keys(f, l, q, k);
         sharpen(f, job->part->rows[row].position, q);
         k += (size_t)sizes->key_from * p->head_dim_k;
         forward__store(f, job->layer_index, &job->part->rows[row], k, v);

@@ -17,6 +17,7 @@ enum model_trait {
     FAMILY_EXPERTS_CHOSEN = 1 << 8, /* their softmax is over the chosen only */
     FAMILY_EXPERTS_SIGMOID = 1 << 11, /* their weights come of sigmoids unless the file says otherwise */
     FAMILY_FF_HALVED = 1 << 12,       /* gate and up are each half as wide as the file says */
+    FAMILY_HEADS_NORMED_LAST = 1 << 13, /* queries and keys are normed behind their rotation */
     FAMILY_LATENT = 1 << 9,         /* latent attention */
     FAMILY_ENCODER = 1 << 10,       /* each position sees all others, and norms stand behind what they norm */
 };

@@ -58,6 +58,7 @@ struct model_params {
     uint32_t original_context; /* before its extension by YaRN or LongRoPE */
     uint32_t rope_dims;        /* channels rotated */
     enum model_pairing pairing;
+    bool heads_normed_last;    /* queries and keys are normed behind their rotation, not before it */
     struct model_rope rope, rope_local; /* of layers that see everything, of those with a window */
     uint32_t window;                    /* positions that a layer with a window sees; 0: no layer has one */
     enum model_norm norm;

@@ -76,6 +76,7 @@ static int read_family(struct builder *b) {
         p->pairing = b->family->pairing;
         p->norm = b->family->norm;
         p->activation = b->family->activation;
+        p->heads_normed_last = b->family->traits & FAMILY_HEADS_NORMED_LAST;
         bool second_norm = gguf_tensor(&b->m->gguf, "blk.0.ffn_norm.weight") != NULL;
         p->parallel = (b->family->traits & FAMILY_PARALLEL) && !second_norm;
         return 0;
@@ -221,12 +222,15 @@ static int read_local_rope(struct builder *b) {
 
 static int read_rope(struct builder *b) {
     struct model_params *p = &b->m->params;
+    float alpha = 1; /* of Hunyuan: a slower turn of all pairs */
     int rc = read_count_or(b, "rope.dimension_count", p->head_dim_k, p->head_dim_k, &p->rope_dims);
     if (rc < 0) return rc;
     if (p->rope_dims % 2 != 0)
         return error_set(b->error, ERR_INVALID, "an odd number of channels (%u) cannot be rotated", p->rope_dims);
     p->rope.base = 10000;
     if ((rc = read_positive(b, "rope.freq_base", &p->rope.base)) < 0) return rc;
+    if ((rc = read_positive(b, "rope.scaling.alpha", &alpha)) < 0) return rc;
+    if (alpha != 1) p->rope.base *= powf(alpha, (float)p->head_dim_k / ((float)p->head_dim_k - 2));
     rc = read_count_or(b, "rope.scaling.original_context_length", UINT32_MAX, p->context, &p->original_context);
     if (rc == 0) rc = read_scaling(b);
     if (rc == 0) take_latent_multiplier(p);

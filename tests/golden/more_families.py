@@ -82,6 +82,11 @@ def families():
         "pangu-embedded": t.Family("pangu-embedded", [t.attention("qkvo"), t.gated_ffn], rope_base=1.6e7),
         "phimoe": t.Family("phimoe", [t.attention("qkvo"), t.experts(256)], ff=256, norm_bias=True, output_bias=True,
                            keys=t.MOE | t.long_rope(32, 32)["keys"], constants=t.long_rope(32, 32)["constants"]),
+        "hunyuan-dense": t.Family("hunyuan-dense", [t.attention(qk_norm="head"), t.gated_ffn], head_dim=64,
+                                  keys={"rope.scaling.alpha": 50.0}),
+        "hunyuan-moe": t.Family("hunyuan-moe", [t.attention(qk_norm="head"), t.experts(256, shared=256)], ff=256,
+                                keys=mixture | {"expert_shared_feed_forward_length": 256}),
+        "maincoder": t.Family("maincoder", [t.attention(qk_norm="head"), t.gated_ffn]),
         "hy_v3": t.Family("hy_v3", [t.attention(qk_norm="head"), chosen_plain], head_dim=64,
                           keys=shared | {"expert_weights_norm": True, "expert_weights_scale": 2.5}),
     }
