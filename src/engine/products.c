@@ -233,6 +233,7 @@ static void activate(const struct forward *f, const float *gate, const float *up
     case MODEL_SILU: f->kern->silu_mul(gate, up, count, out); break;
     case MODEL_GELU: f->kern->gelu_mul(gate, up, count, out); break;
     case MODEL_GELU_ERF: f->kern->gelu_erf_mul(gate, up, count, out); break;
+    case MODEL_RELU_SQUARED: f->kern->relu_squared(gate, count, out); break;
     case MODEL_SILU_CLAMPED: f->kern->silu_clamped_mul(gate, up, count, out); break;
     }
 }

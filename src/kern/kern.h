@@ -89,6 +89,7 @@ struct kern {
     void (*gelu_erf_mul)(const float *gate, const float *up, size_t n, float *out); /* the same by the error function */
     /* With g = min(gate, 7) and u = up within [-7, 7]: g * sigmoid(1.702 g) * (u + 1), as gpt-oss has it. */
     void (*silu_clamped_mul)(const float *gate, const float *up, size_t n, float *out);
+    void (*relu_squared)(const float *x, size_t n, float *out); /* max(x, 0)^2; out may be x */
     void (*softcap)(float *x, float cap, size_t n); /* x = cap * tanh(x / cap) */
 
     /* Put one position of K (head_dim floats, scattered down a column) / V (one row) into a page of the given kind;

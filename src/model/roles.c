@@ -342,8 +342,12 @@ static int check_layer(struct builder *b, uint32_t i) {
     if (l->ffn_norm.bytes && b->m->params.parallel)
         return error_set(b->error, ERR_INVALID, "tensor blk.%u.ffn_norm.weight is not in the layers before", i);
     enum model_activation by = b->m->params.activation;
-    if (l->ffn_up.bytes && !l->ffn_gate.bytes && by != MODEL_GELU && by != MODEL_GELU_ERF)
+    bool gated = by == MODEL_SILU || by == MODEL_SILU_CLAMPED, never_gated = by == MODEL_RELU_SQUARED;
+    if (gated && l->ffn_up.bytes && !l->ffn_gate.bytes)
         return error_set(b->error, ERR_INVALID, "tensor blk.%u.ffn_gate.weight is missing", i);
+    if (never_gated && (l->ffn_gate.bytes || l->expert_gate.bytes))
+        return error_set(b->error, ERR_UNSUPPORTED, "a gate in block %u of a %s model is not supported", i,
+                         b->m->params.architecture);
     if (l->ffn_gate.bytes && l->ffn_up_bias.bytes)
         return error_set(b->error, ERR_UNSUPPORTED, "tensor blk.%u.ffn_up.bias beside a gate is not supported", i);
     return 0;

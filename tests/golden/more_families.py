@@ -34,6 +34,10 @@ def halved_ffn(f, layer):
             "ffn_down.weight": (f.embd, f.ff // 2)}
 
 
+def ungated_ffn(f, layer):
+    return {"ffn_up.weight": (f.ff, f.embd), "ffn_down.weight": (f.embd, f.ff)}
+
+
 def families():
     t = tiny_model()
     mixture = t.MOE | {"expert_feed_forward_length": 256}
@@ -87,6 +91,9 @@ def families():
         "hunyuan-moe": t.Family("hunyuan-moe", [t.attention(qk_norm="head"), t.experts(256, shared=256)], ff=256,
                                 keys=mixture | {"expert_shared_feed_forward_length": 256}),
         "maincoder": t.Family("maincoder", [t.attention(qk_norm="head"), t.gated_ffn]),
+        "arcee": t.Family("arcee", [t.attention(), ungated_ffn], keys=t.yarn(4, 64)),
+        "nemotron": t.Family("nemotron", [t.attention(), ungated_ffn], rope_dims=16, layer_norm=True, norm_bias=True),
+        "jais2": t.Family("jais2", [t.attention("qkvo"), t.plain_ffn], layer_norm=True, norm_bias=True),
         "hy_v3": t.Family("hy_v3", [t.attention(qk_norm="head"), chosen_plain], head_dim=64,
                           keys=shared | {"expert_weights_norm": True, "expert_weights_scale": 2.5}),
     }

@@ -63,6 +63,13 @@ def test_bias_of_the_choice_may_have_no_suffix(tmp_path):
     assert logits(without, TOKENS).tobytes() == logits(with_suffix, TOKENS).tobytes()
 
 
+def test_a_gate_where_none_is_known_is_refused(tmp_path):
+    t = tiny_model()
+    path, _ = write("gated", tmp_path, t.Family("arcee", [t.attention(), t.gated_ffn]))
+    result = run("debug", "logits", path, "--tokens=1")
+    assert result.returncode == 1 and b"a gate in block 0 of a arcee model is not supported" in result.stderr
+
+
 def beyond(layers_beyond):
     """A model of four layers, some of which only predict further tokens and have more tensors."""
     t = tiny_model()

@@ -181,6 +181,13 @@ static double clamped_truth(const struct vectors *v, size_t i, double *bound) {
     *bound = fabs(g * (u + 1));
     return value;
 }
+static void run_relu_squared(const struct kern *k, struct vectors *v) {
+    k->relu_squared(v->x.data, v->n, v->x.data);
+}
+static double relu_squared_truth(const struct vectors *v, size_t i, double *bound) {
+    double above = fmax(xs(v)[i], 0);
+    return *bound = above * above;
+}
 static void run_softcap(const struct kern *k, struct vectors *v) { k->softcap(v->x.data, 30.0f, v->n); }
 static double softcap_truth(const struct vectors *v, size_t i, double *bound) {
     *bound = 30;
@@ -223,6 +230,7 @@ static const struct {
     {"gelu_erf_mul", run_gelu_erf, gelu_erf_truth},
     {"gelu_erf alone", run_gelu_erf_alone, gelu_erf_alone_truth},
     {"silu_clamped_mul", run_clamped, clamped_truth},
+    {"relu_squared", run_relu_squared, relu_squared_truth},
     {"softcap", run_softcap, softcap_truth},
     {"rope of halves", run_rope_halves, rope_halves_truth},
     {"rope of pairs", run_rope_pairs, rope_pairs_truth},

@@ -143,6 +143,13 @@ static void gelu_erf_mul(const float *gate, const float *up, size_t count, float
     }
 }
 
+static void relu_squared(const float *x, size_t count, float *out) {
+    FOR_LANES (count) {
+        f32x16 above = f32_max(f32_load_n(x + i, n), f32_set(0.0f));
+        f32_store_n(out + i, f32_mul(above, above), n);
+    }
+}
+
 static void silu_clamped_mul(const float *gate, const float *up, size_t count, float *out) {
     FOR_LANES (count) f32_store_n(out + i, simd_silu_clamped(f32_load_n(gate + i, n), f32_load_n(up + i, n)), n);
 }
@@ -208,6 +215,7 @@ void LEVEL(vector_init)(struct kern *k) {
     k->gelu_mul = gelu_mul;
     k->gelu_erf_mul = gelu_erf_mul;
     k->silu_clamped_mul = silu_clamped_mul;
+    k->relu_squared = relu_squared;
     k->softcap = softcap;
     k->store_k[KERN_KV_F16] = store_k_f16;
     k->store_k[KERN_KV_Q8_0] = store_k_q8_0;

@@ -110,6 +110,10 @@ static void gelu_erf_mul(const float *gate, const float *up, size_t n, float *ou
     for (size_t i = 0; i < n; i++) out[i] = up ? math_gelu_erf(gate[i]) * up[i] : math_gelu_erf(gate[i]);
 }
 
+static void relu_squared(const float *x, size_t n, float *out) {
+    for (size_t i = 0; i < n; i++) out[i] = x[i] > 0.0f ? x[i] * x[i] : 0.0f;
+}
+
 static void silu_clamped_mul(const float *gate, const float *up, size_t n, float *out) {
     for (size_t i = 0; i < n; i++) out[i] = math_silu_clamped(gate[i], up[i]);
 }
@@ -177,6 +181,7 @@ void ref_vector_init(struct kern *k) {
     k->gelu_mul = gelu_mul;
     k->gelu_erf_mul = gelu_erf_mul;
     k->silu_clamped_mul = silu_clamped_mul;
+    k->relu_squared = relu_squared;
     k->softcap = softcap;
     k->store_k[KERN_KV_F16] = store_k_f16;
     k->store_k[KERN_KV_F32] = store_k_f32;
