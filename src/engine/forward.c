@@ -150,7 +150,7 @@ static void gate(struct forward *f, struct forward_part *part, const struct weig
     bool int8 = any_wants_int8((const struct matrix *[]){&l->ffn_gate, &l->ffn_up, &l->router, &l->shared_gate,
                                                          &l->expert_gate, &l->expert_up},
                                6);
-    if (!f->params->parallel) norm_part(f, part, norm_of(l->ffn_norm, l->ffn_norm_bias), int8);
+    if (!f->params->parallel || l->ffn_norm) norm_part(f, part, norm_of(l->ffn_norm, l->ffn_norm_bias), int8);
     if (l->router.panels) {
         forward__mix(f, l, part);
         forward__made(f, part,

@@ -69,8 +69,12 @@ static const struct model_family families[] = {
     {"arcee", PAIRS, RMS, MODEL_RELU_SQUARED},
     {"nemotron", HALVES, LAYER, MODEL_RELU_SQUARED},
     {"jais2", HALVES, LAYER, MODEL_RELU_SQUARED},
+    {"gpt2", HALVES, LAYER, GELU, FAMILY_POSITIONS, .still_every = 1},
+    {"starcoder", HALVES, LAYER, GELU, FAMILY_POSITIONS, .still_every = 1},
+    {"gptneox", HALVES, LAYER, GELU, FAMILY_PARALLEL_SAID},
+    {"falcon", HALVES, LAYER, GELU, FAMILY_PARALLEL},
     {"hy_v3", HALVES, RMS, SILU, FAMILY_EXPERTS_SIGMOID},
-    {"bert", HALVES, LAYER, MODEL_GELU_ERF, ENCODER, .still_every = 1},
+    {"bert", HALVES, LAYER, MODEL_GELU_ERF, ENCODER | FAMILY_POSITIONS, .still_every = 1},
     {"nomic-bert", HALVES, LAYER, SILU, ENCODER},
 };
 

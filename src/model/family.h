@@ -18,6 +18,8 @@ enum model_trait {
     FAMILY_EXPERTS_SIGMOID = 1 << 11, /* their weights come of sigmoids unless the file says otherwise */
     FAMILY_FF_HALVED = 1 << 12,       /* gate and up are each half as wide as the file says */
     FAMILY_HEADS_NORMED_LAST = 1 << 13, /* queries and keys are normed behind their rotation */
+    FAMILY_PARALLEL_SAID = 1 << 14,     /* as the file says; each of the two with a norm of its own */
+    FAMILY_POSITIONS = 1 << 15,         /* each position has a vector that is added to its token's */
     FAMILY_LATENT = 1 << 9,         /* latent attention */
     FAMILY_ENCODER = 1 << 10,       /* each position sees all others, and norms stand behind what they norm */
 };

@@ -64,7 +64,7 @@ struct model_params {
     enum model_norm norm;
     float norm_epsilon;
     enum model_activation activation;
-    bool parallel;                                      /* attention and FFN read the same normed input */
+    bool parallel;                                      /* attention and FFN read the same input */
     bool tied;                                          /* the head is the embedding */
     bool encodes;     /* each position sees the whole text: there are embeddings, and no next token */
     bool norms_stay;  /* what a norm makes of the hidden state is the hidden state from then on */

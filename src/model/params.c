@@ -65,6 +65,15 @@ static int read_number(struct builder *b, const char *name, bool zero_too, float
 
 static int read_positive(struct builder *b, const char *name, float *out) { return read_number(b, name, false, out); }
 
+/* Are attention and FFN side by side? */
+static void read_order(struct builder *b) {
+    bool *parallel = &b->m->params.parallel;
+    char key[KEY_BYTES];
+    *parallel = (b->family->traits & FAMILY_PARALLEL) && !gguf_tensor(&b->m->gguf, "blk.0.ffn_norm.weight");
+    if (b->family->traits & FAMILY_PARALLEL_SAID)
+        gguf_bool(&b->m->gguf, full_key(b, "use_parallel_residual", key), parallel);
+}
+
 static int read_family(struct builder *b) {
     struct gguf_string name;
     struct model_params *p = &b->m->params;
@@ -77,8 +86,7 @@ static int read_family(struct builder *b) {
         p->norm = b->family->norm;
         p->activation = b->family->activation;
         p->heads_normed_last = b->family->traits & FAMILY_HEADS_NORMED_LAST;
-        bool second_norm = gguf_tensor(&b->m->gguf, "blk.0.ffn_norm.weight") != NULL;
-        p->parallel = (b->family->traits & FAMILY_PARALLEL) && !second_norm;
+        read_order(b);
         return 0;
     }
     struct text known = {0};

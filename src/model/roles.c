@@ -210,7 +210,8 @@ static int take_plain_attention(struct builder *b, uint32_t i) {
 static int take_attention(struct builder *b, uint32_t i) {
     const struct model_params *p = &b->m->params;
     struct model_layer *l = &b->m->layers[i];
-    int rc = !norms_follow(b) ? take_layer_norm(b, i, "attn_norm", &l->attn_norm, &l->attn_norm_bias)
+    const char *own = has_weight(b, i, "attn_norm_2") ? "attn_norm_2" : "attn_norm";
+    int rc = !norms_follow(b) ? take_layer_norm(b, i, own, &l->attn_norm, &l->attn_norm_bias)
              : i > 0          ? take_layer_norm(b, i - 1, "layer_output_norm", &l->attn_norm, &l->attn_norm_bias)
                               : take_norm(b, "token_embd_norm", &l->attn_norm, &l->attn_norm_bias);
     if (rc < 0) return rc;
@@ -322,6 +323,7 @@ static int take_ffn(struct builder *b, uint32_t i) {
     struct model_layer *l = &b->m->layers[i];
     const char *norm = norms_follow(b)                            ? "attn_output_norm"
                        : b->family->traits & FAMILY_SECOND_NORM ? "post_attention_norm"
+                       : has_weight(b, i, "attn_norm_2")        ? "attn_norm" /* Falcon's, the other is attention's */
                                                                 : "ffn_norm";
     int rc = take_layer_norm(b, i, norm, &l->ffn_norm, &l->ffn_norm_bias);
     if (rc < 0) return rc;
@@ -332,6 +334,11 @@ static int take_ffn(struct builder *b, uint32_t i) {
 
 /* ---- all of it ---- */
 
+/* Side by side, but each with a norm of its own. */
+static bool two_norms(const struct builder *b, uint32_t i) {
+    return has_weight(b, i, "attn_norm_2") || b->family->traits & FAMILY_PARALLEL_SAID;
+}
+
 /* What a layer cannot do without, however its family arranges it. */
 static int check_layer(struct builder *b, uint32_t i) {
     const struct model_layer *l = &b->m->layers[i];
@@ -339,7 +346,7 @@ static int check_layer(struct builder *b, uint32_t i) {
         return error_set(b->error, ERR_INVALID, "tensor blk.%u.attn_norm.weight is missing", i);
     if (!l->ffn_norm.bytes && !l->ffn_post_norm.bytes && !b->m->params.parallel)
         return error_set(b->error, ERR_INVALID, "tensor blk.%u.ffn_norm.weight is missing", i);
-    if (l->ffn_norm.bytes && b->m->params.parallel)
+    if (l->ffn_norm.bytes && b->m->params.parallel && !two_norms(b, i))
         return error_set(b->error, ERR_INVALID, "tensor blk.%u.ffn_norm.weight is not in the layers before", i);
     enum model_activation by = b->m->params.activation;
     bool gated = by == MODEL_SILU || by == MODEL_SILU_CLAMPED, never_gated = by == MODEL_RELU_SQUARED;
@@ -364,13 +371,12 @@ static int take_layer(struct builder *b, uint32_t i) {
     return rc == 0 ? check_layer(b, i) : rc;
 }
 
-/* What is added to an encoder's tokens: a vector of the first kind of text, and one for each position unless layers
- * rotate. */
+/* What is added to tokens: a vector for each position, and that of the first kind of text. */
 static int take_additions(struct builder *b) {
     struct model *m = b->m;
     const struct model_params *p = &m->params;
     const struct gguf_tensor *types = gguf_tensor(&m->gguf, "token_types.weight");
-    int rc = b->family->still_every == 1
+    int rc = b->family->traits & FAMILY_POSITIONS
                  ? take_needed(b, "position_embd.weight", p->context, p->embd, &m->position_embd)
                  : 0;
     if (rc < 0 || !types) return rc;
@@ -394,7 +400,7 @@ static int take_ends(struct builder *b) {
     struct model *m = b->m;
     const struct model_params *p = &m->params;
     int rc = take_needed(b, "token_embd.weight", p->vocab, p->embd, &m->token_embd);
-    if (rc == 0 && norms_follow(b)) rc = take_additions(b);
+    if (rc == 0) rc = take_additions(b);
     if (rc == 0) rc = take_last_norm(b);
     if (rc == 0) rc = take(b, "output.weight", p->vocab, p->embd, &m->output);
     if (rc == 0) rc = take(b, "output.bias", 1, p->vocab, &m->output_bias);

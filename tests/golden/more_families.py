@@ -29,6 +29,14 @@ def biased_fused_attention(f, layer):
     return tiny_model().fused_attention(f, layer) | {"attn_qkv.bias": ((f.heads + 2 * f.kv_heads) * f.head_dim,)}
 
 
+def output_bias(f, layer):
+    return {"attn_output.bias": (f.embd,)}
+
+
+def positions(rng):
+    return 0.1 * rng.standard_normal((256, 256))
+
+
 def halved_ffn(f, layer):
     return {"ffn_gate.weight": (f.ff // 2, f.embd), "ffn_up.weight": (f.ff // 2, f.embd),
             "ffn_down.weight": (f.embd, f.ff // 2)}
@@ -48,6 +56,7 @@ def families():
                   keys={"logit_scale": 0.25})
     qwen3 = dict(head_dim=64, rope_dims=None, rope_base=1e6)
     chosen_plain = t.leading(1, t.gated_ffn, t.experts(256, shared=256))
+    biased_norms = dict(layer_norm=True, norm_bias=True)
     three_axes = {"rope.dimension_sections": [12, 10, 10, 0]}
     return {
         "command-r": t.Family("command-r", [t.attention(), t.gated_ffn], **cohere),
@@ -94,6 +103,18 @@ def families():
         "arcee": t.Family("arcee", [t.attention(), ungated_ffn], keys=t.yarn(4, 64)),
         "nemotron": t.Family("nemotron", [t.attention(), ungated_ffn], rope_dims=16, layer_norm=True, norm_bias=True),
         "jais2": t.Family("jais2", [t.attention("qkvo"), t.plain_ffn], layer_norm=True, norm_bias=True),
+        "gpt2": t.Family("gpt2", [biased_fused_attention, output_bias, t.plain_ffn], tied=True, kv_heads=8, constants={
+            "position_embd.weight": positions}, rope_dims=None, rope_base=None, **biased_norms),
+        "starcoder": t.Family("starcoder", [biased_fused_attention, output_bias, t.plain_ffn], kv_heads=1, constants={
+            "position_embd.weight": positions}, rope_dims=None, rope_base=None, **biased_norms),
+        "gptneox": t.Family("gptneox", [biased_fused_attention, output_bias, t.plain_ffn], kv_heads=8, rope_dims=8,
+                            keys={"use_parallel_residual": True}, **biased_norms),
+        "gptneox-in-turn": t.Family("gptneox", [biased_fused_attention, output_bias, t.plain_ffn], kv_heads=8,
+                                    rope_dims=8, keys={"use_parallel_residual": False}, **biased_norms),
+        "falcon": t.Family("falcon", [t.fused_attention, ungated_ffn], kv_heads=1, tied=True, norms=("attn_norm",),
+                           layer_norm=True, norm_bias=True, rope_dims=None),
+        "falcon-40b": t.Family("falcon", [t.fused_attention, ungated_ffn], norms=("attn_norm", "attn_norm_2"),
+                               layer_norm=True, norm_bias=True, rope_dims=None),
         "hy_v3": t.Family("hy_v3", [t.attention(qk_norm="head"), chosen_plain], head_dim=64,
                           keys=shared | {"expert_weights_norm": True, "expert_weights_scale": 2.5}),
     }
