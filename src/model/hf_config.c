@@ -36,6 +36,8 @@ static const struct hf_family families[] = {
     {"deepseek_v2", "deepseek2", HF_LATENT},
     {"deepseek_v3", "deepseek2", HF_LATENT},
     {"bert", "bert", HF_ENCODER},
+    {"roberta", "bert", HF_ENCODER | HF_PADDED},
+    {"xlm-roberta", "bert", HF_ENCODER | HF_PADDED},
     {"nomic_bert", "nomic-bert", HF_ENCODER},
 };
 
@@ -156,6 +158,20 @@ static uint32_t rope_dims(const struct hf_model *m) {
     return share > 0 && share <= 1 ? (uint32_t)(share * m->head_dim) : 0;
 }
 
+/* RoBERTa counts positions from behind the number of its padding token. */
+static int read_padding(struct hf_model *m, struct error *error) {
+    uint32_t positions, token;
+    if (!(m->family->flags & HF_PADDED)) return 0;
+    int rc = read_count(m, "max_position_embeddings", 0, &positions, error);
+    if (rc == 0) rc = read_count(m, "pad_token_id", 1, &token, error);
+    if (rc < 0) return rc;
+    if (token >= positions)
+        return error_set(error, ERR_INVALID, "config.json: pad_token_id %u leaves none of %u positions", token,
+                         positions);
+    m->padding_rows = token + 1;
+    return 0;
+}
+
 int hf_read_config(const json_t *config, struct hf_model *m, struct error *error) {
     const json_t *text = json_object_get(config, "text_config");
     *m = (struct hf_model){.outer = config, .text = json_is_object(text) ? text : config};
@@ -174,6 +190,7 @@ int hf_read_config(const json_t *config, struct hf_model *m, struct error *error
     if (m->layers == 0 || m->heads == 0 || m->kv_heads == 0 || m->embd == 0)
         return error_set(error, ERR_INVALID, "config.json does not say how many layers, heads or channels there are");
     if ((rc = read_count(m, "head_dim", m->embd / m->heads, &m->head_dim, error)) < 0) return rc;
+    if ((rc = read_padding(m, error)) < 0) return rc;
     m->rope_dims = rope_dims(m);
     m->tied = (m->family->flags & HF_NO_HEAD) || json_is_true(hf_get(m, "tie_word_embeddings"));
     return 0;
@@ -340,6 +357,7 @@ static int write_key(const struct hf_model *m, size_t i, struct hf_result *out, 
         return 0;
     }
     int rc = read_count(m, keys[i].from, 0, &count, error);
+    if (strcmp(keys[i].to, "context_length") == 0) count -= m->padding_rows;
     if (rc == 0) write_count(m, out, keys[i].to, count);
     return rc;
 }

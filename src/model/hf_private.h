@@ -15,6 +15,7 @@ enum hf_flag {
     HF_LATENT = 128,        /* multi-head latent attention */
     HF_LONG_ROPE = 256,     /* its rope divisors are in the file even where they are not used */
     HF_ENCODER = 512,       /* it makes embeddings; a file beside the config says from which positions */
+    HF_PADDED = 1024,       /* its table of positions begins with rows for padding */
 };
 
 struct hf_family {
@@ -27,6 +28,7 @@ struct hf_model {
     const json_t *outer,
         *text; /* of config.json: all of it, and what concerns text (the same where nothing else does) */
     uint32_t layers, heads, kv_heads, head_dim, embd, experts, vocab, rope_dims;
+    uint32_t padding_rows; /* of the table of positions, in front */
     bool tied;
 };
 

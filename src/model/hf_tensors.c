@@ -13,7 +13,7 @@
 
 enum { NAME_BYTES = 96, INDEX_MAX = 4096 };
 
-enum piece { WHOLE, FIRST_HALF, SECOND_HALF }; /* of the rows (of each expert) */
+enum piece { WHOLE, FIRST_HALF, SECOND_HALF, UNPADDED }; /* of the rows (of each expert) */
 
 /* `from` behind "layers.N." or, without `layered`, behind "model."; '#' stands for a number: pieces are stacked. */
 static const struct rule {
@@ -26,7 +26,7 @@ static const struct rule {
     {"final_layernorm", "output_norm", WHOLE, false},
     {"lm_head", "output", WHOLE, false},
     {"embeddings.word_embeddings", "token_embd", WHOLE, false},
-    {"embeddings.position_embeddings", "position_embd", WHOLE, false},
+    {"embeddings.position_embeddings", "position_embd", UNPADDED, false},
     {"embeddings.token_type_embeddings", "token_types", WHOLE, false},
     {"embeddings.LayerNorm", "token_embd_norm", WHOLE, false},
     {"emb_ln", "token_embd_norm", WHOLE, false},
@@ -137,7 +137,7 @@ static bool is_foreign(const char *name) {
 }
 
 static const char *without_prefixes(const char *name) {
-    static const char *const prefixes[] = {"model.", "language_model.", "bert.", "encoder."};
+    static const char *const prefixes[] = {"model.", "language_model.", "bert.", "roberta.", "encoder."};
     for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
         size_t len = strlen(prefixes[i]);
         if (strncmp(name, prefixes[i], len) == 0) return without_prefixes(name + len);
@@ -260,9 +260,28 @@ static int shape_of(const struct work *w, const struct source *s, struct shape *
                          t->dtype, n);
     *out = (struct shape){n == 3 ? t->dims[0] : 1, n >= 2 ? t->dims[n - 2] : 1, t->dims[n - 1]};
     if (s->piece == WHOLE) return 0;
+    if (s->piece == UNPADDED) {
+        if (out->rows <= w->m->padding_rows)
+            return error_set(w->error, ERR_INVALID, "tensor %.80s has no row behind its padding", t->name);
+        out->rows -= w->m->padding_rows;
+        return 0;
+    }
     if (out->rows % 2 != 0) return error_set(w->error, ERR_INVALID, "tensor %.80s cannot be halved", t->name);
     out->rows /= 2;
     return 0;
+}
+
+/* Where the piece of its i-th matrix begins in a tensor. */
+static uint64_t first_row(const struct work *w, const struct source *s, const struct shape *shape, uint64_t i) {
+    if (s->piece == WHOLE) return i * shape->rows;
+    if (s->piece == UNPADDED) return w->m->padding_rows;
+    return (2 * i + (s->piece == SECOND_HALF)) * shape->rows;
+}
+
+static uint64_t row_bytes(const struct safetensors_tensor *t) {
+    uint64_t rows = 1;
+    for (uint32_t i = 0; i + 1 < t->dim_count; i++) rows *= t->dims[i];
+    return t->bytes / rows;
 }
 
 static bool is_turned(const struct work *w, const struct source *s) {
@@ -276,16 +295,14 @@ static bool is_norm(const char *name) { return strstr(name, "norm.weight") != NU
 /* The parts of one tensor: a run of rows for each of its matrices. */
 static int add_parts(struct work *w, const struct source *s, const struct shape *shape, uint32_t to, uint64_t *offset) {
     const struct safetensors_tensor *t = s->tensor;
-    uint64_t from_row = t->bytes / (shape->matrices * shape->rows * (s->piece == WHOLE ? 1 : 2));
     uint64_t bytes = shape->rows * (shape->cols / tensor_type_block(to) * tensor_type_block_bytes(to));
     for (uint64_t i = 0; i < shape->matrices; i++) {
-        uint64_t row = s->piece == WHOLE ? i * shape->rows : (2 * i + (s->piece == SECOND_HALF)) * shape->rows;
         struct part part = {.file = s->shard,
                             .from = t->type,
                             .to = to,
                             .rows = shape->rows,
                             .cols = shape->cols,
-                            .from_offset = t->offset + row * from_row,
+                            .from_offset = t->offset + first_row(w, s, shape, i) * row_bytes(t),
                             .to_offset = *offset,
                             .added = (w->m->family->flags & HF_ADD_ONE) && is_norm(s->name) ? 1.0f : 0.0f,
                             .head = is_turned(w, s) ? w->m->head_dim : 0};

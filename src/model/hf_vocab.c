@@ -310,6 +310,12 @@ static void write_ids(const struct vocab *v, const json_t *config) {
         gguf_write_u32(v->out, KEY("eot_token_id"), id);
 }
 
+/* BERT's and RoBERTa's own kinds of post-processor put a token on either side of every text. */
+static bool is_framing(const json_t *processor) {
+    const json_t *type = json_object_get(processor, "type");
+    return is_text(type, "BertProcessing") || is_text(type, "RobertaProcessing");
+}
+
 /* What is put around every text: of the post-processor, which may be a sequence of them. NULL: it does not say. */
 static const json_t *find_template(const json_t *processor) {
     size_t i;
@@ -321,11 +327,12 @@ static const json_t *find_template(const json_t *processor) {
 }
 
 static void write_additions(const struct vocab *v) {
-    const json_t *template = find_template(json_object_get(v->json->tokenizer, "post_processor"));
+    const json_t *processor = json_object_get(v->json->tokenizer, "post_processor");
+    const json_t *template = find_template(processor);
     size_t count = json_array_size(template);
     const json_t *config = v->json->tokenizer_config;
-    bool bos = json_is_true(json_object_get(config, "add_bos_token"));
-    bool eos = json_is_true(json_object_get(config, "add_eos_token"));
+    bool bos = is_framing(processor) || json_is_true(json_object_get(config, "add_bos_token"));
+    bool eos = is_framing(processor) || json_is_true(json_object_get(config, "add_eos_token"));
     if (count > 0) {
         bos = json_object_get(json_array_get(template, 0), "SpecialToken") != NULL;
         eos = json_object_get(json_array_get(template, count - 1), "SpecialToken") != NULL;

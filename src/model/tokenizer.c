@@ -169,7 +169,7 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, bo
     if (len >= UINT32_MAX) return ERR_NOMEM;
     if (add_special && v->add_bos && v->bos >= 0) rc = token_list_add(out, (uint32_t)v->bos);
     if (rc == 0 && len > 0) rc = encode_text(t, text, len, parse_special, out);
-    if (rc == 0 && add_special && v->add_separator && v->separator >= 0)
+    if (rc == 0 && add_special && v->kind == VOCABULARY_WORDPIECE && v->add_separator && v->separator >= 0)
         rc = token_list_add(out, (uint32_t)v->separator);
     if (rc == 0 && add_special && v->add_eos && v->eos >= 0) rc = token_list_add(out, (uint32_t)v->eos);
     return rc;

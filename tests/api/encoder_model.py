@@ -1,7 +1,8 @@
 """Small encoders with random weights, as their GGUF files, and what they make of a text, computed with NumPy.
 
 BERT as Devlin et al. have it (arXiv:1810.04805), with GELU by the error function; Nomic BERT with rotations,
-gates and no biases (arXiv:2402.01613)."""
+gates and no biases (arXiv:2402.01613). RoBERTa (arXiv:1907.11692) and XLM-R (arXiv:1911.02116) are BERTs whose words
+are cut in other ways, and whose folders keep rows for padding in front of their positions."""
 import json
 import math
 import sys
@@ -19,6 +20,7 @@ EPSILON, ROPE_BASE = 1e-12, 1000.0
 MEAN, FIRST = gguf.PoolingType.MEAN, gguf.PoolingType.CLS
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+ROBERTA_SPECIALS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 LETTERS = [chr(c) for c in range(ord("a"), ord("z") + 1)] + [str(d) for d in range(10)] + list(".,!?'\"-()")
 WORDS = ["the", "cat", "dog", "sat", "on", "mat", "of", "and", "in", "house", "sun"]
 
@@ -37,10 +39,18 @@ NOMIC_NAMES = BERT_NAMES | {
     "layer_output_norm": "norm2"}
 
 
-def vocabulary():
-    """As a converter writes them: what begins a word begins with U+2581."""
+def vocabulary(words="wordpiece"):
+    """As a converter writes them: what begins a word begins with U+2581. Of the same size whatever the words are."""
     begin = [f"\u2581{piece}" for piece in [*LETTERS, *WORDS]]
-    return SPECIALS + begin + LETTERS + ["ing", "ed"]
+    plain = begin + LETTERS + ["ing", "ed"]
+    if words == "wordpiece":
+        return SPECIALS + plain
+    return ROBERTA_SPECIALS + plain
+
+
+def scores(tokens):
+    """The longer, the likelier."""
+    return [-20.0 + len(token) for token in tokens]
 
 
 @dataclass
@@ -48,6 +58,7 @@ class Encoder:
     architecture: str
     pooling: gguf.PoolingType
     seed: int = 1
+    words: str = "wordpiece"  # or "unigram"
 
     @property
     def nomic(self):
@@ -92,19 +103,32 @@ class Encoder:
         w.add_pooling_type(self.pooling)
         if self.nomic:
             w.add_rope_freq_base(ROPE_BASE)
-        tokens = vocabulary()
-        w.add_tokenizer_model("bert")
         w.add_token_type_count(2)
-        w.add_token_list(tokens)
-        w.add_token_types([gguf.TokenType.CONTROL if t in SPECIALS else gguf.TokenType.NORMAL for t in tokens])
-        for key, token in {"unk": "[UNK]", "bos": "[CLS]", "sep": "[SEP]", "pad": "[PAD]"}.items():
-            getattr(w, f"add_{key}_token_id")(tokens.index(token))
+        self.write_words(w)
         for name, value in self.tensors().items():
             w.add_tensor(name, value)
         w.write_header_to_file()
         w.write_kv_data_to_file()
         w.write_tensors_to_file()
         w.close()
+
+    def write_words(self, w):
+        tokens, specials = vocabulary(self.words), SPECIALS + ROBERTA_SPECIALS
+        unigram = self.words == "unigram"
+        w.add_tokenizer_model("t5" if unigram else "bert")
+        w.add_token_list(tokens)
+        w.add_token_types([gguf.TokenType.CONTROL if t in specials else gguf.TokenType.NORMAL for t in tokens])
+        ids = {"unk": "<unk>", "bos": "<s>", "eos": "</s>", "sep": "</s>", "pad": "<pad>"} if unigram else {
+            "unk": "[UNK]", "bos": "[CLS]", "sep": "[SEP]", "pad": "[PAD]"}
+        for key, token in ids.items():
+            getattr(w, f"add_{key}_token_id")(tokens.index(token))
+        if unigram:
+            w.add_token_scores(scores(tokens))
+            w.add_add_bos_token(True)
+            w.add_add_eos_token(True)
+            w.add_add_sep_token(True)
+            w.add_add_space_prefix(True)
+            w.add_remove_extra_whitespaces(True)
 
     def write_folder(self, path):
         names = NOMIC_NAMES if self.nomic else BERT_NAMES
@@ -119,14 +143,34 @@ class Encoder:
                       "position_embedding_type": "absolute"}
             tensors = {f"bert.{name}": value for name, value in tensors.items()}
             tensors["bert.pooler.dense.weight"] = np.zeros((EMBD, EMBD), np.float32)
-        vocab = {t if t in SPECIALS else t[1:] if t[0] == "\u2581" else f"##{t}": i for i, t in enumerate(vocabulary())}
-        added = [{"id": i, "content": t, "special": True} for i, t in enumerate(SPECIALS)]
-        tokenizer = {"added_tokens": added, "normalizer": {"type": "BertNormalizer", "lowercase": True},
-                     "model": {"type": "WordPiece", "unk_token": "[UNK]", "vocab": vocab}}
-        hf_folder.write(path, config | {"vocab_size": len(vocab)}, tensors, tokenizer__json=tokenizer)
+        if self.words == "unigram":
+            padding = np.full((2, EMBD), 1000, np.float32)
+            positions = "bert.embeddings.position_embeddings.weight"
+            tensors[positions] = np.concatenate([padding, tensors[positions]])
+            tensors = {name.replace("bert.", "roberta."): value for name, value in tensors.items()}
+            config |= {"model_type": "xlm-roberta", "max_position_embeddings": CONTEXT + 2, "pad_token_id": 1}
+        config["vocab_size"] = len(vocabulary())
+        hf_folder.write(path, config, tensors, **self.tokenizer_files())
         (path / "1_Pooling").mkdir()
         (path / "1_Pooling/config.json").write_text(json.dumps(
             {"pooling_mode_cls_token": self.pooling == FIRST, "pooling_mode_mean_tokens": self.pooling == MEAN}))
+
+    def tokenizer_files(self):
+        tokens = vocabulary(self.words)
+        added = [{"id": i, "content": t, "special": True} for i, t in enumerate(tokens[:5])]
+        if self.words == "unigram":
+            model = {"type": "Unigram", "unk_id": 3, "vocab": [list(pair) for pair in zip(tokens, scores(tokens))]}
+            return {"tokenizer__json": {
+                "added_tokens": added, "model": model,
+                "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+                    {"type": "WhitespaceSplit"},
+                    {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always"}]},
+                "post_processor": {"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0]}},
+                "tokenizer_config__json": {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}}
+        vocab = {t if t in SPECIALS else t[1:] if t[0] == "\u2581" else f"##{t}": i for i, t in enumerate(tokens)}
+        return {"tokenizer__json": {
+            "added_tokens": added, "normalizer": {"type": "BertNormalizer", "lowercase": True},
+            "model": {"type": "WordPiece", "unk_token": "[UNK]", "vocab": vocab}}}
 
     def embed(self, ids):
         """Of norm 1."""

@@ -14,7 +14,7 @@ from encoder_model import CONTEXT, FIRST, MEAN, Encoder, vocabulary
 from test_two_homes import states, wait_for
 
 ENCODERS = {"bert-mean": Encoder("bert", MEAN), "bert-first": Encoder("bert", FIRST, seed=2),
-            "nomic": Encoder("nomic-bert", MEAN)}
+            "nomic": Encoder("nomic-bert", MEAN), "xlm": Encoder("bert", FIRST, seed=3, words="unigram")}
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,14 @@ def test_a_text_is_cut_as_bert_does_it(node):
     reply = node.client().embeddings.create(model="bert-mean", input="The CATS sat λ Café!")
     assert reply.usage.prompt_tokens == len(tokens)
     assert np.abs(np.array(reply.data[0].embedding) - ENCODERS["bert-mean"].embed(tokens)).max() < 1e-3
+
+
+def test_a_text_is_cut_as_xlm_roberta_does_it(node):
+    pieces = "<s> \u2581the \u2581cat s \u2581sat <unk> \u2581do ing </s>".replace("do ", "d o ").split()
+    tokens = [vocabulary("unigram").index(piece) for piece in pieces]
+    reply = node.client().embeddings.create(model="xlm", input="the cats  sat\u03bb doing")
+    assert reply.usage.prompt_tokens == len(tokens)
+    assert np.abs(np.array(reply.data[0].embedding) - ENCODERS["xlm"].embed(tokens)).max() < 1e-3
 
 
 @pytest.mark.parametrize("name", ENCODERS)
