@@ -143,7 +143,7 @@ static void finish_qkv_task(void *context, unsigned member, size_t begin, size_t
     const struct model_params *p = f->params;
     const struct share_sizes *sizes = f->sizes;
     const struct weights_layer *l = job->layer;
-    const struct forward_rope *rope = &f->rope[l->is->window > 0];
+    const struct forward_rope *rope = &f->rope[l->is->window > 0 || l->is->reach > 0];
     for (size_t row = begin; row < end; row++) {
         float *q = f->q + row * query_width(f), *k = f->k + row * key_width(f), *v = f->v + row * value_width(f);
         if (l->attn_q_bias) f->kern->add(q, l->attn_q_bias, query_width(f));
@@ -173,8 +173,15 @@ static void find_pages(const struct attention_job *job, uint32_t head, uint32_t 
     }
 }
 
-static uint32_t first_visible(uint32_t position, uint32_t window) {
-    return window > 0 && position >= window ? position - window + 1 : 0;
+static uint32_t first_visible(uint32_t position, const struct model_layer *l) {
+    if (l->reach > 0) return position > l->reach ? position - l->reach : 0;
+    return l->window > 0 && position >= l->window ? position - l->window + 1 : 0;
+}
+
+/* seen: positions of the text, where a row sees those behind it too; 0: it does not. */
+static uint32_t end_visible(uint32_t position, uint32_t seen, const struct model_layer *l) {
+    if (seen == 0) return position + 1;
+    return l->reach > 0 && position + l->reach < seen ? position + l->reach + 1 : seen;
 }
 
 /* The queries of a row's group of heads, and what they see. */
@@ -185,8 +192,8 @@ static void gather_row(const struct attention_job *job, uint32_t row, uint32_t s
     uint32_t position = job->part->rows[row].position;
     memcpy(s->q + at * dim, f->q + row * query_width(f) + head * dim, group->count * dim * sizeof(float));
     for (size_t i = 0; i < group->count; i++) {
-        s->begin[at + i] = first_visible(position, job->layer->is->window);
-        s->end[at + i] = seen > 0 ? seen : position + 1;
+        s->begin[at + i] = first_visible(position, job->layer->is);
+        s->end[at + i] = end_visible(position, seen, job->layer->is);
         if (job->layer->attn_sinks) s->sinks[at + i] = job->layer->attn_sinks[group->head + i];
     }
 }
@@ -294,7 +301,7 @@ struct turn_job {
 static void turn_task(void *context, unsigned member, size_t begin, size_t end) {
     const struct turn_job *job = context;
     struct forward *f = job->f;
-    size_t pairs = rope_pairs(f->params), kinds = f->params->window > 0 ? 2 : 1;
+    size_t pairs = rope_pairs(f->params), kinds = f->params->window > 0 || f->params->reach > 0 ? 2 : 1;
     for (size_t row = begin; row < end; row++)
         for (size_t i = 0; i < kinds; i++)
             rope_turn(f->rope[i].frequency, pairs, f->rope[i].magnitude, job->step->rows[row].position,

@@ -37,6 +37,7 @@ static uint64_t carve_all(struct forward *f, const struct share_sizes *sizes, co
     forward__carve_activations(&c, &f->normed, p->embd, c.rows);
     forward__carve_activations(&c, &f->attended, sizes->attended, c.rows);
     forward__carve_activations(&c, &f->gated, p->ff, c.rows);
+    forward__carve_activations(&c, &f->widened, p->pooled_width, 1);
     f->q = forward__carve_rows(&c, (size_t)sizes->queries * p->head_dim_k);
     f->k = forward__carve_rows(&c, (size_t)sizes->keys * p->head_dim_k);
     f->v = forward__carve_rows(&c, (size_t)p->kv_heads * p->head_dim_v);
@@ -272,6 +273,19 @@ void forward_norm(struct forward *f, const float *hidden, uint32_t count, float 
         forward__norm_rows(f, hidden + i * embd, norm, 1, false);
         memcpy(out + i * embd, f->normed.f32, embd * sizeof *out);
     }
+}
+
+/* out = m x, of one row. */
+static void multiply_row(struct forward *f, const struct matrix *m, const float *x, struct activations *a, float *out) {
+    forward__norm_into(f, x, (struct norm){NULL, NULL}, 1, forward__wants_int8(m), a);
+    forward__multiply(f, &(struct products){a, 0, 1, {{m, out}}});
+}
+
+void forward_finish_pooled(struct forward *f, float *x) {
+    const struct weights *w = f->weights;
+    if (!w->pooled_up.panels) return;
+    multiply_row(f, &w->pooled_up, x, &f->normed, f->widened.f32);
+    multiply_row(f, &w->pooled_down, f->widened.f32, &f->widened, x);
 }
 
 void forward_head(struct forward *f, const float *hidden, uint32_t count, float *logits, size_t stride) {

@@ -117,6 +117,7 @@ struct forward {
 
     struct memory memory; /* everything below lies in it */
     struct activations normed, attended, gated;
+    struct activations widened;     /* an embedding, between the last two matrices that it passes */
     float *q, *k, *v, *up, *branch; /* [row][width] */
     float *other_branch;            /* where attention and FFN come out together: attention's */
     uint8_t *packed;                /* what is being sent */
@@ -146,3 +147,5 @@ int forward_layers(struct forward *f, const struct step *step, float *hidden, st
 /* Rows of logits are `stride` apart; filled are those of the member's rows of the head. */
 void forward_head(struct forward *f, const float *hidden, uint32_t count, float *logits, size_t stride);
 void forward_norm(struct forward *f, const float *hidden, uint32_t count, float *out);
+/* What becomes of the sum of such rows, in place: nothing, unless the model has matrices for that. */
+void forward_finish_pooled(struct forward *f, float *x);

@@ -112,6 +112,7 @@ static void pool_row(struct runner *r, const struct flight *flight, const struct
     for (size_t i = 0; counts && i < embd; i++) s->pooled[i] += r->normed[i];
     if (row->position + 1 < s->known) return;
     for (size_t i = 0; i < embd; i++) r->normed[i] = (float)s->pooled[i];
+    slice_finish_pooled(r->slice, r->normed);
     s->request->on_embedding(s->request->context, r->normed, embd);
     runner__finish(r, s, RUNNER_LENGTH, NULL);
 }

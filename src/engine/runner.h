@@ -55,7 +55,8 @@ struct runner_request {
      * it had at its position, and those of the `top` likeliest tokens. */
     void (*on_logprobs)(void *context, uint32_t position, const struct logprobs *logprobs);
     uint32_t top; /* <= LOGPROBS_TOP_MAX */
-    /* If not NULL: instead of tokens, the sum of the normed hidden rows from position rows_from on; tokens_max is 0. */
+    /* If not NULL: instead of tokens, what the model makes of the sum of the normed hidden rows from position rows_from
+     * on: an embedding, but for its length. tokens_max is 0. */
     void (*on_embedding)(void *context, const float *sum, size_t embd);
     uint32_t rows_from; /* prompt_count: no row of the prompt is asked for */
 

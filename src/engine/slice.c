@@ -253,4 +253,9 @@ void slice_norm(struct slice *s, const float *hidden, uint32_t count, float *out
     forward_norm(&s->forward, hidden, count, out);
 }
 
+void slice_finish_pooled(struct slice *s, float *pooled) {
+    assert(s->ends);
+    forward_finish_pooled(&s->forward, pooled);
+}
+
 unsigned slice_threads(const struct slice *s) { return pool_threads(s->pool); }

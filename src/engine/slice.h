@@ -70,5 +70,7 @@ int slice_answer_head(struct slice *s, const void *hidden, size_t len, struct er
 
 /* Final norm of `count` hidden rows into out[row][embd]: what an embedding is made of. */
 void slice_norm(struct slice *s, const float *hidden, uint32_t count, float *out);
+/* What becomes of their sum, pooled[embd], in place: nothing, unless the model has matrices for that. */
+void slice_finish_pooled(struct slice *s, float *pooled);
 
 unsigned slice_threads(const struct slice *s);

@@ -12,6 +12,7 @@
 #define GELU   MODEL_GELU
 #define NORMED FAMILY_EXPERTS_NORMED
 #define ENCODER FAMILY_ENCODER
+#define FOLLOW FAMILY_NORMS_FOLLOW
 
 static const struct model_family families[] = {
     {"llama", PAIRS, RMS, SILU, NORMED},
@@ -74,8 +75,9 @@ static const struct model_family families[] = {
     {"gptneox", HALVES, LAYER, GELU, FAMILY_PARALLEL_SAID},
     {"falcon", HALVES, LAYER, GELU, FAMILY_PARALLEL},
     {"hy_v3", HALVES, RMS, SILU, FAMILY_EXPERTS_SIGMOID},
-    {"bert", HALVES, LAYER, MODEL_GELU_ERF, ENCODER | FAMILY_POSITIONS, .still_every = 1},
-    {"nomic-bert", HALVES, LAYER, SILU, ENCODER},
+    {"bert", HALVES, LAYER, MODEL_GELU_ERF, ENCODER | FOLLOW | FAMILY_POSITIONS, .still_every = 1},
+    {"nomic-bert", HALVES, LAYER, SILU, ENCODER | FOLLOW},
+    {"gemma-embedding", HALVES, RMS, GELU, ENCODER | FAMILY_EMBEDDING_ROOT | FAMILY_LOCAL_UNSCALED, .global_every = 6},
 };
 
 const struct model_family *model_family_find(struct gguf_string architecture) {

@@ -6,22 +6,23 @@
 #include "model/model.h"
 
 enum model_trait {
-    FAMILY_EMBEDDING_ROOT = 1 << 0, /* embeddings are multiplied by the root of their length */
-    FAMILY_PARALLEL = 1 << 1,       /* attention and FFN side by side, if the FFN has no norm of its own */
-    FAMILY_LOGITS_DIVIDED = 1 << 2, /* logit_scale divides */
-    FAMILY_SECOND_NORM = 1 << 3,    /* post_attention_norm is the FFN's input norm */
-    FAMILY_LOCAL_UNSCALED = 1 << 4, /* layers with a window have rotations of their own, which are not scaled */
-    FAMILY_GLOBAL_STILL = 1 << 5,   /* layers that see everything do not rotate */
-    FAMILY_SOFTCAPS = 1 << 6,       /* soft caps of 50 and 30 unless the file says otherwise */
-    FAMILY_EXPERTS_NORMED = 1 << 7, /* weights of the chosen experts sum up to 1 */
-    FAMILY_EXPERTS_CHOSEN = 1 << 8, /* their softmax is over the chosen only */
-    FAMILY_EXPERTS_SIGMOID = 1 << 11, /* their weights come of sigmoids unless the file says otherwise */
-    FAMILY_FF_HALVED = 1 << 12,       /* gate and up are each half as wide as the file says */
+    FAMILY_EMBEDDING_ROOT = 1 << 0,     /* embeddings are multiplied by the root of their length */
+    FAMILY_PARALLEL = 1 << 1,           /* attention and FFN side by side, if the FFN has no norm of its own */
+    FAMILY_LOGITS_DIVIDED = 1 << 2,     /* logit_scale divides */
+    FAMILY_SECOND_NORM = 1 << 3,        /* post_attention_norm is the FFN's input norm */
+    FAMILY_LOCAL_UNSCALED = 1 << 4,     /* layers with a window have rotations of their own, which are not scaled */
+    FAMILY_GLOBAL_STILL = 1 << 5,       /* layers that see everything do not rotate */
+    FAMILY_SOFTCAPS = 1 << 6,           /* soft caps of 50 and 30 unless the file says otherwise */
+    FAMILY_EXPERTS_NORMED = 1 << 7,     /* weights of the chosen experts sum up to 1 */
+    FAMILY_EXPERTS_CHOSEN = 1 << 8,     /* their softmax is over the chosen only */
+    FAMILY_LATENT = 1 << 9,             /* latent attention */
+    FAMILY_ENCODER = 1 << 10,           /* each position sees those behind it too */
+    FAMILY_EXPERTS_SIGMOID = 1 << 11,   /* their weights come of sigmoids unless the file says otherwise */
+    FAMILY_FF_HALVED = 1 << 12,         /* gate and up are each half as wide as the file says */
     FAMILY_HEADS_NORMED_LAST = 1 << 13, /* queries and keys are normed behind their rotation */
     FAMILY_PARALLEL_SAID = 1 << 14,     /* as the file says; each of the two with a norm of its own */
     FAMILY_POSITIONS = 1 << 15,         /* each position has a vector that is added to its token's */
-    FAMILY_LATENT = 1 << 9,         /* latent attention */
-    FAMILY_ENCODER = 1 << 10,       /* each position sees all others, and norms stand behind what they norm */
+    FAMILY_NORMS_FOLLOW = 1 << 16,      /* norms stand behind what they norm */
 };
 
 struct model_family {

@@ -61,11 +61,13 @@ struct model_params {
     bool heads_normed_last;    /* queries and keys are normed behind their rotation, not before it */
     struct model_rope rope, rope_local; /* of layers that see everything, of those with a window */
     uint32_t window;                    /* positions that a layer with a window sees; 0: no layer has one */
+    uint32_t reach;                     /* of an encoder, instead: how far it sees to either side */
     enum model_norm norm;
     float norm_epsilon;
     enum model_activation activation;
     bool parallel;                                      /* attention and FFN read the same input */
     bool tied;                                          /* the head is the embedding */
+    uint32_t pooled_width; /* of an embedding between the two last matrices that it passes; 0: there are none */
     bool encodes;     /* each position sees the whole text: there are embeddings, and no next token */
     bool norms_stay;  /* what a norm makes of the hidden state is the hidden state from then on */
     float embedding_scale, residual_scale, logit_scale; /* factors; 1: none */
@@ -101,7 +103,8 @@ struct model_tensor {
 
 /* The same of the model outside of its layers. */
 #define MODEL_END_TENSORS(M, V)                                                                                        \
-    M(token_embd) M(position_embd) V(token_type) V(output_norm) V(output_norm_bias) M(output) V(output_bias)
+    M(token_embd) M(position_embd) V(token_type) V(output_norm) V(output_norm_bias) M(output) V(output_bias)           \
+        M(pooled_up) M(pooled_down)
 
 /* Divisors of the rotation frequencies, which every slice with layers has. */
 #define MODEL_ROPE_TENSORS(V) V(rope_freqs) V(rope_long) V(rope_short)
@@ -110,6 +113,7 @@ struct model_tensor {
 
 struct model_layer {
     uint32_t window; /* positions that it sees; 0: all */
+    uint32_t reach;  /* of an encoder: positions that it sees on either side; 0: all */
     bool rotates;    /* false: positions are not told to it (NoPE) */
     MODEL_LAYER_TENSORS(MODEL_TENSOR_MEMBER, MODEL_TENSOR_MEMBER)
 };

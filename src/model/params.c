@@ -224,7 +224,7 @@ static int read_local_rope(struct builder *b) {
     p->rope_local = p->rope;
     if (!(b->family->traits & FAMILY_LOCAL_UNSCALED)) return 0;
     p->rope_local = (struct model_rope){.base = p->rope.base, .factor = 1, .magnitude = 1};
-    if (strcmp(p->architecture, "gemma3") == 0) p->rope_local.base = 10000;
+    if (strncmp(p->architecture, "gemma", 5) == 0) p->rope_local.base = 10000;
     return read_positive(b, "rope.freq_base_swa", &p->rope_local.base);
 }
 
@@ -346,10 +346,14 @@ static int read_ffn(struct builder *b) {
 static int read_encoder(struct builder *b) {
     struct model_params *p = &b->m->params;
     char key[KEY_BYTES];
-    bool causal = !(b->family->traits & FAMILY_ENCODER);
-    p->norms_stay = !causal;
+    bool causal = !(b->family->traits & FAMILY_ENCODER), both_sides = !causal;
+    p->norms_stay = b->family->traits & FAMILY_NORMS_FOLLOW;
     gguf_bool(&b->m->gguf, full_key(b, "attention.causal", key), &causal);
     p->encodes = !causal;
+    if (p->encodes && both_sides) {
+        p->reach = p->window / 2;
+        p->window = 0;
+    }
     if (p->encodes && p->window > 0)
         return error_set(b->error, ERR_UNSUPPORTED, "an encoder with a window of %u positions is not supported",
                          p->window);
@@ -407,15 +411,17 @@ int builder_read_layers(struct builder *b) {
     const struct model_params *p = &b->m->params;
     const struct gguf_value *list = NULL;
     uint32_t every = 0, still = b->family->still_every;
-    int rc = p->window > 0 ? read_pattern(b, &list, &every) : 0;
+    bool windows = p->window > 0 || p->reach > 0;
+    int rc = windows ? read_pattern(b, &list, &every) : 0;
     if (rc < 0) return rc;
     for (uint32_t i = 0; i < p->layers; i++) {
         struct model_layer *l = &b->m->layers[i];
         int64_t local = every > 0 && (i + 1) % every != 0;
         if (list) gguf_item_i64(list, i, &local);
-        l->window = p->window > 0 && local ? p->window : 0;
+        l->window = local ? p->window : 0;
+        l->reach = local ? p->reach : 0;
         bool still_here = still > 0 && (i + 1) % still == 0;
-        bool still_global = (b->family->traits & FAMILY_GLOBAL_STILL) && p->window > 0 && l->window == 0;
+        bool still_global = (b->family->traits & FAMILY_GLOBAL_STILL) && windows && !local;
         l->rotates = !still_here && !still_global;
     }
     return 0;

@@ -81,8 +81,8 @@ static int take_layer_norm(struct builder *b, uint32_t layer, const char *role, 
     return take_norm(b, name, weight, bias);
 }
 
-/* An encoder's norms stand behind what they norm: each is the first thing of what follows. */
-static bool norms_follow(const struct builder *b) { return b->family->traits & FAMILY_ENCODER; }
+/* BERT's norms stand behind what they norm: each is the first thing of what follows. */
+static bool norms_follow(const struct builder *b) { return b->family->traits & FAMILY_NORMS_FOLLOW; }
 
 /* `count` matrices, one behind the other. */
 static int take_stack(struct builder *b, uint32_t i, const char *role, uint64_t count, uint64_t rows, uint64_t cols,
@@ -396,6 +396,18 @@ static int take_last_norm(struct builder *b) {
     return rc;
 }
 
+/* What an embedding passes in the end: out to another width and back, sentence-transformers' modules 2 and 3. */
+static int take_pooled(struct builder *b) {
+    struct model *m = b->m;
+    const struct gguf_tensor *up = gguf_tensor(&m->gguf, "dense_2.weight");
+    if (!up) return 0;
+    uint64_t width = up->dims[1];
+    if (width > WIDTH_MAX) return error_set(b->error, ERR_LIMIT, "tensor dense_2.weight is too wide");
+    m->params.pooled_width = (uint32_t)width;
+    int rc = take_needed(b, "dense_2.weight", width, m->params.embd, &m->pooled_up);
+    return rc == 0 ? take_needed(b, "dense_3.weight", m->params.embd, width, &m->pooled_down) : rc;
+}
+
 static int take_ends(struct builder *b) {
     struct model *m = b->m;
     const struct model_params *p = &m->params;
@@ -404,6 +416,7 @@ static int take_ends(struct builder *b) {
     if (rc == 0) rc = take_last_norm(b);
     if (rc == 0) rc = take(b, "output.weight", p->vocab, p->embd, &m->output);
     if (rc == 0) rc = take(b, "output.bias", 1, p->vocab, &m->output_bias);
+    if (rc == 0 && p->encodes) rc = take_pooled(b);
     if (rc == 0) rc = take(b, "rope_freqs.weight", 1, p->rope_dims / 2, &m->rope_freqs);
     if (rc == 0) rc = take(b, "rope_factors_long.weight", 1, p->rope_dims / 2, &m->rope_long);
     if (rc == 0) rc = take(b, "rope_factors_short.weight", 1, p->rope_dims / 2, &m->rope_short);

@@ -207,6 +207,98 @@ class Encoder:
         return project(0.5 * up * (1 + erf(up / np.sqrt(2))), of, "ffn_down")
 
 
+@dataclass
+class Gemma:
+    """EmbeddingGemma (arXiv:2509.20354): Gemma 3 whose layers see both sides, five of six no further than half of
+    WINDOW, and whose mean passes two matrices. Its tokenizer is not needed: texts are given as token ids."""
+    seed: int = 1
+
+    KV, DIM, FF, WIDE, WINDOW, DEPTH = 2, 32, 96, 160, 256, 6
+    BASE, LOCAL_BASE, EPSILON = 100000.0, 10000.0, 1e-6
+
+    def tensors(self):
+        rng = np.random.default_rng([self.seed, 7])
+
+        def matrix(rows, columns):
+            return (rng.standard_normal((rows, columns)) * 1.5 / np.sqrt(columns)).astype(np.float32)
+
+        def norm(size=EMBD):
+            return (1 + 0.1 * rng.standard_normal(size)).astype(np.float32)
+
+        out = {"token_embd": matrix(len(vocabulary()), EMBD) / 8, "output_norm": norm(),
+               "dense_2": matrix(self.WIDE, EMBD), "dense_3": matrix(EMBD, self.WIDE)}
+        for layer in range(self.DEPTH):
+            block = {"attn_norm": norm(), "attn_q": matrix(HEADS * self.DIM, EMBD),
+                     "attn_k": matrix(self.KV * self.DIM, EMBD), "attn_v": matrix(self.KV * self.DIM, EMBD),
+                     "attn_output": matrix(EMBD, HEADS * self.DIM), "attn_q_norm": norm(self.DIM),
+                     "attn_k_norm": norm(self.DIM), "post_attention_norm": norm(), "ffn_norm": norm(),
+                     "ffn_gate": matrix(self.FF, EMBD), "ffn_up": matrix(self.FF, EMBD),
+                     "ffn_down": matrix(EMBD, self.FF), "post_ffw_norm": norm()}
+            out |= {f"blk.{layer}.{name}": value for name, value in block.items()}
+        return {f"{name}.weight": value for name, value in out.items()}
+
+    def write(self, path):
+        w = gguf.GGUFWriter(str(path), "gemma-embedding")
+        w.add_context_length(CONTEXT)
+        w.add_embedding_length(EMBD)
+        w.add_block_count(self.DEPTH)
+        w.add_feed_forward_length(self.FF)
+        w.add_head_count(HEADS)
+        w.add_head_count_kv(self.KV)
+        w.add_key_length(self.DIM)
+        w.add_value_length(self.DIM)
+        w.add_layer_norm_rms_eps(self.EPSILON)
+        w.add_rope_freq_base(self.BASE)
+        w.add_sliding_window(self.WINDOW)
+        w.add_pooling_type(MEAN)
+        w.add_uint32("gemma-embedding.dense_2_feat_out", self.WIDE)
+        w.add_uint32("gemma-embedding.dense_3_feat_in", self.WIDE)
+        tokens = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *vocabulary()[5:]]
+        w.add_tokenizer_model("llama")
+        w.add_token_list(tokens)
+        w.add_token_scores(scores(tokens))
+        w.add_token_types([gguf.TokenType.CONTROL if i < 5 else gguf.TokenType.NORMAL for i in range(len(tokens))])
+        for name, value in self.tensors().items():
+            w.add_tensor(name, value)
+        w.write_header_to_file()
+        w.write_kv_data_to_file()
+        w.write_tensors_to_file()
+        w.close()
+
+    def embed(self, ids):
+        """Of norm 1."""
+        t = {name[:-len(".weight")]: value.astype(np.float64) for name, value in self.tensors().items()}
+        x = t["token_embd"][ids] * np.sqrt(EMBD)
+        for layer in range(self.DEPTH):
+            of = {name[len(f"blk.{layer}."):]: value for name, value in t.items() if name.startswith(f"blk.{layer}.")}
+            attended = self.attend(self.rms(x, of["attn_norm"]), of, local=(layer + 1) % 6 != 0)
+            x = x + self.rms(attended, of["post_attention_norm"])
+            inside = self.rms(x, of["ffn_norm"])
+            gate = inside @ of["ffn_gate"].T
+            gelu = 0.5 * gate * (1 + np.tanh(np.sqrt(2 / np.pi) * (gate + 0.044715 * gate ** 3)))
+            x = x + self.rms(gelu * (inside @ of["ffn_up"].T) @ of["ffn_down"].T, of["post_ffw_norm"])
+        pooled = t["dense_3"] @ (t["dense_2"] @ self.rms(x, t["output_norm"]).mean(0))
+        return pooled / np.linalg.norm(pooled)
+
+    def attend(self, x, of, local):
+        def heads(name, norm=None):
+            y = (x @ of[name].T).reshape(len(x), -1, self.DIM).swapaxes(0, 1)
+            return rotated(self.rms(y, of[norm]), self.LOCAL_BASE if local else self.BASE) if norm else y
+
+        q, k, v = heads("attn_q", "attn_q_norm"), heads("attn_k", "attn_k_norm"), heads("attn_v")
+        k, v = (np.repeat(y, HEADS // self.KV, axis=0) for y in (k, v))
+        scores = q @ k.swapaxes(1, 2) / np.sqrt(self.DIM)
+        if local:
+            at = np.arange(len(x))
+            scores = np.where(np.abs(at[:, None] - at) <= self.WINDOW // 2, scores, -np.inf)
+        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        out = weights / weights.sum(-1, keepdims=True) @ v
+        return out.swapaxes(0, 1).reshape(len(x), -1) @ of["attn_output"].T
+
+    def rms(self, x, weight):
+        return x / np.sqrt((x ** 2).mean(-1, keepdims=True) + self.EPSILON) * weight
+
+
 erf = np.vectorize(math.erf)
 
 
@@ -220,10 +312,10 @@ def project(x, tensors, name):
     return x @ tensors[f"{name}.weight"].T + tensors.get(f"{name}.bias", 0)
 
 
-def rotated(heads):
+def rotated(heads, base=ROPE_BASE):
     """Channel i with channel i + half."""
     half = heads.shape[-1] // 2
-    angles = np.arange(heads.shape[1])[:, None] * ROPE_BASE ** (-np.arange(half) / half)
+    angles = np.arange(heads.shape[1])[:, None] * base ** (-np.arange(half) / half)
     first, second = heads[..., :half], heads[..., half:]
     return np.concatenate([first * np.cos(angles) - second * np.sin(angles),
                            first * np.sin(angles) + second * np.cos(angles)], -1)

@@ -10,16 +10,18 @@ import openai
 import pytest
 
 from conftest import Node
-from encoder_model import CONTEXT, FIRST, MEAN, Encoder, vocabulary
+from encoder_model import CONTEXT, FIRST, MEAN, Encoder, Gemma, hf_folder, vocabulary
 from test_two_homes import states, wait_for
 
 ENCODERS = {"bert-mean": Encoder("bert", MEAN), "bert-first": Encoder("bert", FIRST, seed=2),
             "nomic": Encoder("nomic-bert", MEAN), "xlm": Encoder("bert", FIRST, seed=3, words="unigram")}
+ALL = ENCODERS | {"gemma": Gemma()}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("encoders")
+    ALL["gemma"].write(folder / "gemma.gguf")
     for name, encoder in ENCODERS.items():
         encoder.write(folder / f"{name}.gguf")
         encoder.write_folder(folder / f"{name}-folder")
@@ -43,13 +45,13 @@ def embed(node, model, texts):
     return [item.embedding for item in node.client().embeddings.create(model=model, input=texts).data]
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", ALL)
 def test_as_numpy_computes_them(node, name):
     texts = [ids(length) for length in (1, 2, 7, 61, 130, 512, CONTEXT)]
     for tokens, found in zip(texts, embed(node, name, texts)):
         # Many tokens hide rounding, but not the tanh form of GELU.
         limit = 3e-5 if name.startswith("bert") and len(tokens) > 500 else 1e-3
-        assert np.abs(np.array(found) - ENCODERS[name].embed(tokens)).max() < limit, len(tokens)
+        assert np.abs(np.array(found) - ALL[name].embed(tokens)).max() < limit, len(tokens)
 
 
 def test_a_text_is_cut_as_bert_does_it(node):
@@ -81,15 +83,22 @@ def test_a_folder_must_say_from_which_positions(node, tmp_path):
     assert result.returncode == 1 and "1_Pooling/config.json" in result.stderr
 
 
+def test_a_folder_that_sees_both_sides_is_no_decoder(node, tmp_path):
+    config = {"model_type": "gemma3_text", "use_bidirectional_attention": True, "num_hidden_layers": 1}
+    hf_folder.write(tmp_path / "model", config, {"norm.weight": np.ones(8, np.float32)})
+    result = node.cli("plan", tmp_path / "model", check=False)
+    assert result.returncode == 1 and "use_bidirectional_attention is not supported" in result.stderr
+
+
 def test_the_same_bits_alone_in_company_and_on_one_thread(node, tmp_path, folder):
     texts = [ids(length, seed) for seed in range(6) for length in (3, 90, 300)]
-    together = {name: embed(node, name, texts) for name in ENCODERS}
-    again = {name: [embed(node, name, [text])[0] for text in texts] for name in ENCODERS}
+    together = {name: embed(node, name, texts) for name in ALL}
+    again = {name: [embed(node, name, [text])[0] for text in texts] for name in ALL}
     assert again == together
     one = Node(tmp_path, "--threads", "1")
     one.env["CARAVAN_MODELS"] = str(folder)
     one.start()
-    assert {name: embed(one, name, texts) for name in ENCODERS} == together
+    assert {name: embed(one, name, texts) for name in ALL} == together
     assert one.stop() == 0
 
 
