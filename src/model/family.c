@@ -25,7 +25,7 @@ static const struct model_family families[] = {
     {"phi3", HALVES, RMS, SILU},
     {"gemma", HALVES, RMS, GELU, FAMILY_EMBEDDING_ROOT},
     {"gemma2", HALVES, RMS, GELU, FAMILY_EMBEDDING_ROOT | FAMILY_SOFTCAPS, .global_every = 2},
-    {"gemma3", HALVES, RMS, GELU, FAMILY_EMBEDDING_ROOT | FAMILY_LOCAL_UNSCALED, .global_every = 6},
+    {"gemma3", HALVES, RMS, GELU, FAMILY_EMBEDDING_ROOT | FAMILY_LOCAL_UNSCALED, 10000, .global_every = 6},
     {"deepseek2", PAIRS, RMS, SILU, FAMILY_LATENT},
     {"gpt-oss", HALVES, RMS, MODEL_SILU_CLAMPED, FAMILY_SECOND_NORM | FAMILY_EXPERTS_CHOSEN, .global_every = 2},
     {"granite", PAIRS, RMS, SILU, FAMILY_LOGITS_DIVIDED},
@@ -77,7 +77,10 @@ static const struct model_family families[] = {
     {"hy_v3", HALVES, RMS, SILU, FAMILY_EXPERTS_SIGMOID},
     {"bert", HALVES, LAYER, MODEL_GELU_ERF, ENCODER | FOLLOW | FAMILY_POSITIONS, .still_every = 1},
     {"nomic-bert", HALVES, LAYER, SILU, ENCODER | FOLLOW},
-    {"gemma-embedding", HALVES, RMS, GELU, ENCODER | FAMILY_EMBEDDING_ROOT | FAMILY_LOCAL_UNSCALED, .global_every = 6},
+    {"gemma-embedding", HALVES, RMS, GELU, ENCODER | FAMILY_EMBEDDING_ROOT | FAMILY_LOCAL_UNSCALED, 10000,
+     .global_every = 6},
+    {"modern-bert", HALVES, LAYER, MODEL_GELU_ERF,
+     ENCODER | FAMILY_EMBEDDING_NORMED | FAMILY_LOCAL_UNSCALED | FAMILY_GLOBAL_FIRST, 10000, .global_every = 3},
 };
 
 const struct model_family *model_family_find(struct gguf_string architecture) {

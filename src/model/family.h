@@ -23,6 +23,8 @@ enum model_trait {
     FAMILY_PARALLEL_SAID = 1 << 14,     /* as the file says; each of the two with a norm of its own */
     FAMILY_POSITIONS = 1 << 15,         /* each position has a vector that is added to its token's */
     FAMILY_NORMS_FOLLOW = 1 << 16,      /* norms stand behind what they norm */
+    FAMILY_EMBEDDING_NORMED = 1 << 17,  /* the first layer has no norm but the embedding's, which stays */
+    FAMILY_GLOBAL_FIRST = 1 << 18,      /* of every so many layers the first one sees everything, not the last */
 };
 
 struct model_family {
@@ -31,6 +33,7 @@ struct model_family {
     enum model_norm norm;
     enum model_activation activation;
     unsigned traits;        /* enum model_trait */
+    float local_base;       /* of the rotations of layers with a window; 0: as that of the others */
     uint32_t global_every;  /* every nth layer sees everything, the others a window; 0: no windows */
     uint32_t still_every;   /* every nth layer does not rotate; 0: all do */
     uint32_t window_layers; /* windows only in models of so many layers; 0: any */

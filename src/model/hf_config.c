@@ -182,7 +182,7 @@ int hf_read_config(const json_t *config, struct hf_model *m, struct error *error
     if (!m->family) return refuse_family(type, error);
     if (json_is_true(hf_get(m, "use_bidirectional_attention")) && !(m->family->flags & HF_ENCODER))
         return error_set(error, ERR_UNSUPPORTED,
-                         "config.json: use_bidirectional_attention is not supported in a folder; take the model's GGUF");
+                         "config.json: use_bidirectional_attention is not supported in a folder; take a GGUF file");
     int rc = read_count(m, "num_hidden_layers|n_layer", 0, &m->layers, error);
     if (rc == 0) rc = read_count(m, "num_attention_heads|n_head", 0, &m->heads, error);
     if (rc == 0) rc = read_count(m, "num_key_value_heads", m->heads, &m->kv_heads, error);

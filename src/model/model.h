@@ -69,7 +69,7 @@ struct model_params {
     bool tied;                                          /* the head is the embedding */
     uint32_t pooled_width; /* of an embedding between the two last matrices that it passes; 0: there are none */
     bool encodes;     /* each position sees the whole text: there are embeddings, and no next token */
-    bool norms_stay;  /* what a norm makes of the hidden state is the hidden state from then on */
+    bool norms_stay;  /* what an FFN's norm makes of the hidden state is the hidden state from then on */
     float embedding_scale, residual_scale, logit_scale; /* factors; 1: none */
     float attention_scale;                  /* on q.k; 1 / sqrt(head_dim_k) unless the file says otherwise */
     float attention_softcap, logit_softcap; /* cap * tanh(x / cap); 0: none */
@@ -115,6 +115,7 @@ struct model_layer {
     uint32_t window; /* positions that it sees; 0: all */
     uint32_t reach;  /* of an encoder: positions that it sees on either side; 0: all */
     bool rotates;    /* false: positions are not told to it (NoPE) */
+    bool norm_stays; /* what its first norm makes of the hidden state is the hidden state from then on */
     MODEL_LAYER_TENSORS(MODEL_TENSOR_MEMBER, MODEL_TENSOR_MEMBER)
 };
 

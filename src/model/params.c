@@ -224,7 +224,7 @@ static int read_local_rope(struct builder *b) {
     p->rope_local = p->rope;
     if (!(b->family->traits & FAMILY_LOCAL_UNSCALED)) return 0;
     p->rope_local = (struct model_rope){.base = p->rope.base, .factor = 1, .magnitude = 1};
-    if (strncmp(p->architecture, "gemma", 5) == 0) p->rope_local.base = 10000;
+    if (b->family->local_base > 0) p->rope_local.base = b->family->local_base;
     return read_positive(b, "rope.freq_base_swa", &p->rope_local.base);
 }
 
@@ -360,6 +360,19 @@ static int read_encoder(struct builder *b) {
     return 0;
 }
 
+/* Some of a family are gated by another function than all others. */
+static int read_activation(struct builder *b) {
+    char key[KEY_BYTES];
+    struct gguf_string name;
+    if (!gguf_str(&b->m->gguf, full_key(b, "hidden_activation", key), &name)) return 0;
+    if (name.len == 4 && memcmp(name.data, "silu", 4) == 0)
+        b->m->params.activation = MODEL_SILU;
+    else if (name.len < 4 || memcmp(name.data, "gelu", 4) != 0)
+        return error_set(b->error, ERR_UNSUPPORTED, "key %s is \"%.*s\"; supported are silu and gelu", key,
+                         name.len < 40 ? (int)name.len : 40, name.data);
+    return 0;
+}
+
 static int read_layers(struct builder *b) {
     uint32_t *layers = &b->m->params.layers;
     int rc = read_count(b, "block_count", MODEL_LAYERS_MAX, layers);
@@ -386,6 +399,7 @@ int builder_read_params(struct builder *b) {
     if (rc == 0) rc = read_norm(b);
     if (rc == 0) rc = read_window(b);
     if (rc == 0) rc = read_encoder(b);
+    if (rc == 0) rc = read_activation(b);
     if (rc == 0) rc = read_vocab(b);
     return rc;
 }
@@ -412,17 +426,19 @@ int builder_read_layers(struct builder *b) {
     const struct gguf_value *list = NULL;
     uint32_t every = 0, still = b->family->still_every;
     bool windows = p->window > 0 || p->reach > 0;
+    bool first = b->family->traits & FAMILY_GLOBAL_FIRST, normed = b->family->traits & FAMILY_EMBEDDING_NORMED;
     int rc = windows ? read_pattern(b, &list, &every) : 0;
     if (rc < 0) return rc;
     for (uint32_t i = 0; i < p->layers; i++) {
         struct model_layer *l = &b->m->layers[i];
-        int64_t local = every > 0 && (i + 1) % every != 0;
+        int64_t local = every > 0 && (first ? i : i + 1) % every != 0;
         if (list) gguf_item_i64(list, i, &local);
         l->window = local ? p->window : 0;
         l->reach = local ? p->reach : 0;
         bool still_here = still > 0 && (i + 1) % still == 0;
         bool still_global = (b->family->traits & FAMILY_GLOBAL_STILL) && windows && !local;
         l->rotates = !still_here && !still_global;
+        l->norm_stays = p->norms_stay || (normed && i == 0);
     }
     return 0;
 }

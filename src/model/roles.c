@@ -211,9 +211,9 @@ static int take_attention(struct builder *b, uint32_t i) {
     const struct model_params *p = &b->m->params;
     struct model_layer *l = &b->m->layers[i];
     const char *own = has_weight(b, i, "attn_norm_2") ? "attn_norm_2" : "attn_norm";
-    int rc = !norms_follow(b) ? take_layer_norm(b, i, own, &l->attn_norm, &l->attn_norm_bias)
-             : i > 0          ? take_layer_norm(b, i - 1, "layer_output_norm", &l->attn_norm, &l->attn_norm_bias)
-                              : take_norm(b, "token_embd_norm", &l->attn_norm, &l->attn_norm_bias);
+    int rc = l->norm_stays && i == 0 ? take_norm(b, "token_embd_norm", &l->attn_norm, &l->attn_norm_bias)
+             : norms_follow(b) ? take_layer_norm(b, i - 1, "layer_output_norm", &l->attn_norm, &l->attn_norm_bias)
+                               : take_layer_norm(b, i, own, &l->attn_norm, &l->attn_norm_bias);
     if (rc < 0) return rc;
     return p->latent.kv_rank ? take_latent(b, i) : take_plain_attention(b, i);
 }

@@ -299,6 +299,78 @@ class Gemma:
         return x / np.sqrt((x ** 2).mean(-1, keepdims=True) + self.EPSILON) * weight
 
 
+@dataclass
+class Modern:
+    """ModernBERT (arXiv:2412.13663): norms in front, none in the first layer but the embedding's; two of three layers
+    see no further than half of WINDOW; gated by GELU, or by SiLU as IBM's Granite Embedding has it."""
+    activation: str = "gelu"
+
+    FF, WINDOW, DEPTH, BASE, LOCAL_BASE = 96, 128, 5, 160000.0, 10000.0
+
+    def tensors(self):
+        rng = np.random.default_rng(11)
+
+        def matrix(rows, columns):
+            return (rng.standard_normal((rows, columns)) * 1.5 / np.sqrt(columns)).astype(np.float32)
+
+        def norm():
+            return (1 + 0.1 * rng.standard_normal(EMBD)).astype(np.float32)
+
+        out = {"token_embd": matrix(len(vocabulary()), EMBD), "token_embd_norm": norm(), "output_norm": norm()}
+        for layer in range(self.DEPTH):
+            block = {"attn_norm": norm(), "attn_qkv": matrix(3 * EMBD, EMBD), "attn_output": matrix(EMBD, EMBD),
+                     "ffn_norm": norm(), "ffn_up": matrix(2 * self.FF, EMBD), "ffn_down": matrix(EMBD, self.FF)}
+            out |= {f"blk.{layer}.{name}": value for name, value in block.items() if (layer, name) != (0, "attn_norm")}
+        return {f"{name}.weight": value for name, value in out.items()}
+
+    def write(self, path):
+        w = gguf.GGUFWriter(str(path), "modern-bert")
+        w.add_context_length(CONTEXT)
+        w.add_embedding_length(EMBD)
+        w.add_block_count(self.DEPTH)
+        w.add_feed_forward_length(self.FF)
+        w.add_head_count(HEADS)
+        w.add_layer_norm_eps(EPSILON)
+        w.add_rope_freq_base(self.BASE)
+        w.add_sliding_window(self.WINDOW)
+        w.add_sliding_window_pattern(3)
+        w.add_pooling_type(FIRST)
+        w.add_string("modern-bert.hidden_activation", self.activation)
+        Encoder("modern-bert", FIRST).write_words(w)
+        for name, value in self.tensors().items():
+            w.add_tensor(name, value)
+        w.write_header_to_file()
+        w.write_kv_data_to_file()
+        w.write_tensors_to_file()
+        w.close()
+
+    def embed(self, ids):
+        """Of norm 1."""
+        t = {name: value.astype(np.float64) for name, value in self.tensors().items()}
+        t |= {name.replace(".weight", ".bias"): 0 for name in t if "norm" in name}
+        x = normed(t["token_embd.weight"][ids], t, "token_embd_norm")
+        for layer in range(self.DEPTH):
+            of = {name[len(f"blk.{layer}."):]: value for name, value in t.items() if name.startswith(f"blk.{layer}.")}
+            x = x + self.attend(normed(x, of, "attn_norm") if layer > 0 else x, of, local=layer % 3 != 0)
+            gate, up = np.split(normed(x, of, "ffn_norm") @ of["ffn_up.weight"].T, 2, axis=1)
+            gelu = self.activation == "gelu"
+            active = 0.5 * gate * (1 + erf(gate / np.sqrt(2))) if gelu else gate / (1 + np.exp(-gate))
+            x = x + (active * up) @ of["ffn_down.weight"].T
+        first = normed(x, t, "output_norm")[0]
+        return first / np.linalg.norm(first)
+
+    def attend(self, x, of, local):
+        qkv = x @ of["attn_qkv.weight"].T
+        q, k, v = (y.reshape(len(x), HEADS, -1).swapaxes(0, 1) for y in np.split(qkv, 3, axis=1))
+        q, k = (rotated(y, self.LOCAL_BASE if local else self.BASE) for y in (q, k))
+        scores, at = q @ k.swapaxes(1, 2) / np.sqrt(q.shape[-1]), np.arange(len(x))
+        if local:
+            scores = np.where(np.abs(at[:, None] - at) <= self.WINDOW // 2, scores, -np.inf)
+        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        out = weights / weights.sum(-1, keepdims=True) @ v
+        return out.swapaxes(0, 1).reshape(len(x), EMBD) @ of["attn_output.weight"].T
+
+
 erf = np.vectorize(math.erf)
 
 

@@ -10,20 +10,20 @@ import openai
 import pytest
 
 from conftest import Node
-from encoder_model import CONTEXT, FIRST, MEAN, Encoder, Gemma, hf_folder, vocabulary
+from encoder_model import CONTEXT, FIRST, MEAN, Encoder, Gemma, Modern, hf_folder, vocabulary
 from test_two_homes import states, wait_for
 
 ENCODERS = {"bert-mean": Encoder("bert", MEAN), "bert-first": Encoder("bert", FIRST, seed=2),
             "nomic": Encoder("nomic-bert", MEAN), "xlm": Encoder("bert", FIRST, seed=3, words="unigram")}
-ALL = ENCODERS | {"gemma": Gemma()}
+ALL = ENCODERS | {"gemma": Gemma(), "modern": Modern(), "modern-silu": Modern("silu")}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("encoders")
-    ALL["gemma"].write(folder / "gemma.gguf")
-    for name, encoder in ENCODERS.items():
+    for name, encoder in ALL.items():
         encoder.write(folder / f"{name}.gguf")
+    for name, encoder in ENCODERS.items():
         encoder.write_folder(folder / f"{name}-folder")
     return folder
 
