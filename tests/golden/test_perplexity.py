@@ -79,3 +79,11 @@ def test_default_model():
     found = perplexity(SMOLLM2, TEXT)["perplexity"]
     assert abs(found / LLAMA_F32 - 1) <= 0.006
     assert abs(found / LLAMA_F32 - LLAMA / LLAMA_F32) <= 0.0015
+
+
+@pytest.mark.skipif(not TEXT.exists(), reason=f"no {TEXT}")
+@pytest.mark.skipif(not SMOLLM2.exists(), reason=f"no model at {SMOLLM2}")
+def test_its_copy_in_f32(tmp_path):
+    copy = tmp_path / "copy.gguf"
+    subprocess.run([CARAVAN, "quantize", SMOLLM2, copy, "f32"], check=True, capture_output=True, timeout=60)
+    assert abs(perplexity(copy, TEXT)["perplexity"] / LLAMA_F32 - 1) <= 0.0002
