@@ -7,11 +7,11 @@
 #include "kern/x86/join.h"
 
 enum {
-    SIMD_TOKENS = 12,      /* tokens of an integer tile: 12 sums and 12 accumulators of 32 registers */
-    SIMD_TOKENS_PARTS = 8, /* where a block has two sums */
-    SIMD_CHAINS = 12,      /* accumulators of a tile of float products */
-    SIMD_QUERIES = 6,      /* queries of an attention tile */
-    SIMD_SIGNED_BYTES = 0, /* dots_add_bytes takes bytes as they are stored, with offset */
+    SIMD_TOKENS = 12,       /* tokens of an integer tile: 12 sums and 12 accumulators of 32 registers */
+    SIMD_TOKENS_PARTS = 12, /* where a block has two sums: some wait in L1, yet weights are unpacked less often */
+    SIMD_CHAINS = 12,       /* accumulators of a tile of float products */
+    SIMD_QUERIES = 6,       /* queries of an attention tile */
+    SIMD_SIGNED_BYTES = 0,  /* dots_add_bytes takes bytes as they are stored, with offset */
 };
 
 typedef __m512 f32x16;
