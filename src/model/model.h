@@ -58,14 +58,13 @@ struct model_params {
     uint32_t original_context; /* before its extension by YaRN or LongRoPE */
     uint32_t rope_dims;        /* channels rotated */
     enum model_pairing pairing;
-    bool heads_normed_last;    /* queries and keys are normed behind their rotation, not before it */
     struct model_rope rope, rope_local; /* of layers that see everything, of those with a window */
     uint32_t window;                    /* positions that a layer with a window sees; 0: no layer has one */
     uint32_t reach;                     /* of an encoder, instead: how far it sees to either side */
     enum model_norm norm;
     float norm_epsilon;
     enum model_activation activation;
-    bool parallel;                                      /* attention and FFN read the same input */
+    bool parallel, heads_normed_last; /* attention and FFN read the same input; queries and keys are normed turned */
     bool tied;                                          /* the head is the embedding */
     uint32_t pooled_width; /* of an embedding between the two last matrices that it passes; 0: there are none */
     bool encodes;     /* each position sees the whole text: there are embeddings, and no next token */
