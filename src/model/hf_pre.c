@@ -1,4 +1,4 @@
-/* How tokenizer.json prepares a text, as the names that GGUF has for it. */
+/* How tokenizer.json prepares a text, as the names that GGUF has for it. What has none is steps (hf_steps.c). */
 #include <jansson.h>
 #include <string.h>
 
@@ -18,9 +18,10 @@
 #define KANA        "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"
 #define ASCII_SIGNS "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~]"
 
-/* Expressions of the steps, each behind a line end. */
+/* Expressions of the steps, each behind a line end. Rough: what the name means in GGUF is not quite the same. */
 static const struct known {
     const char *expressions, *name;
+    bool rough;
 } known[] = {
     {"\n" GPT2, "gpt-2"},
     {"\ndigits\n" GPT2, "smollm"},
@@ -29,8 +30,8 @@ static const struct known {
     {"\n" CONTRACTION "|" PREFIX "[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" SPACES, "qwen35"},
     {"\n" PREFIX UPPER "*" LOWER "+" CONTRACTION "?|" PREFIX UPPER "+" LOWER "*" CONTRACTION
      "?|\\p{N}{1,3}|" SIGNS_SLASH SPACES,
-     "gpt-4o"},
-    {"\n" PREFIX UPPER "*" LOWER "+|" PREFIX UPPER "+" LOWER "*|\\p{N}|" SIGNS_SLASH SPACES, "tekken"},
+     "gpt-4o", true},
+    {"\n" PREFIX UPPER "*" LOWER "+|" PREFIX UPPER "+" LOWER "*|\\p{N}|" SIGNS_SLASH SPACES, "tekken", true},
     {"\n\\p{N}{1,3}\n" KANA "\n" ASCII_SIGNS "[A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+"
      "[\\r\\n]*|" SPACES,
      "deepseek-v3"},
@@ -72,17 +73,35 @@ static void list_step(const json_t *step, struct text *out) {
     if (is_type(step, "ByteLevel") && !json_is_false(json_object_get(step, "use_regex"))) add_expression(out, GPT2);
 }
 
-int hf_find_pre(const json_t *tokenizer, const char **out, struct error *error) {
+static bool has_type(const json_t *step, const char *type) {
+    size_t i;
+    const json_t *one;
+    json_array_foreach(json_object_get(step, "pretokenizers"), i, one) if (has_type(one, type)) return true;
+    return is_type(step, type);
+}
+
+/* Steps that the names do not tell of. */
+static bool has_more(const json_t *pre) {
+    static const char *const types[] = {"Punctuation", "Whitespace", "WhitespaceSplit"};
+    for (size_t i = 0; i < ARRAY_LEN(types); i++)
+        if (has_type(pre, types[i])) return true;
+    return false;
+}
+
+int hf_write_pre(const json_t *tokenizer, struct gguf_writer *w, struct error *error) {
+    const json_t *pre = json_object_get(tokenizer, "pre_tokenizer");
+    const struct known *found = NULL;
     struct text all = {0};
-    list_step(json_object_get(tokenizer, "pre_tokenizer"), &all);
-    *out = NULL;
-    for (size_t i = 0; i < ARRAY_LEN(known) && !*out; i++)
-        if (strcmp(text_str(&all), known[i].expressions) == 0) *out = known[i].name;
-    int rc = *out ? 0
-                  : error_set(error, ERR_UNSUPPORTED, "tokenizer.json: its pre-tokenizer is not known:%.200s",
-                              text_str(&all));
+    if (!has_type(pre, "ByteLevel"))
+        return error_set(error, ERR_UNSUPPORTED,
+                         "tokenizer.json: its tokens are neither of bytes nor does it fall back on bytes");
+    list_step(pre, &all);
+    for (size_t i = 0; i < ARRAY_LEN(known) && !has_more(pre) && !found; i++)
+        if (strcmp(text_str(&all), known[i].expressions) == 0) found = &known[i];
     text_deinit(&all);
-    return rc;
+    const char *name = found ? found->name : "tokenizer.json";
+    gguf_write_str(w, "tokenizer.ggml.pre", name, strlen(name));
+    return found && !found->rough ? 0 : hf_write_steps(tokenizer, w, error);
 }
 
 /* Prepend and Metaspace say it, each in its way; either may be one step of many. */

@@ -55,8 +55,12 @@ int hf_write_vocab(const struct hf_model *m, const struct hf_json *json, struct 
 int hf_add_values(struct hf_result *out, const char *name, const float *values, size_t count, struct error *error);
 /* The rope section of the config for layers that see everything; NULL: there is none. */
 const json_t *hf_rope(const struct hf_model *m);
-/* The name of the pre-tokenizer of a byte-level tokenizer.json. ERR_UNSUPPORTED quotes expressions that have none. */
-int hf_find_pre(const json_t *tokenizer, const char **out, struct error *error);
+/* How a byte-level tokenizer.json cuts a text into words: the name that GGUF has for it, or steps, or both.
+ * ERR_UNSUPPORTED names what it does that cannot be said so. */
+int hf_write_pre(const json_t *tokenizer, struct gguf_writer *w, struct error *error);
+int hf_write_steps(const json_t *tokenizer, struct gguf_writer *w, struct error *error);
+/* What it does to a text before. */
+int hf_write_normal(const json_t *tokenizer, struct gguf_writer *w, struct error *error);
 /* Does every text get a space in front? */
 bool hf_adds_space(const json_t *tokenizer);
 /* Is white space only what lies between words? */

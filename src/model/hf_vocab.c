@@ -22,6 +22,7 @@ struct token {
     const char *text; /* the JSON's; NULL: the id has none */
     size_t len;
     uint32_t type; /* enum token_attribute */
+    uint8_t strips; /* TOKENIZER_STRIPS */
     float score;
 };
 
@@ -33,6 +34,7 @@ struct vocab {
     struct token *tokens;
     uint32_t count;
     struct map ids; /* text -> id */
+    bool strips;    /* a token takes white space around it */
 };
 
 static int no_memory(struct error *error) { return error_set(error, ERR_NOMEM, "out of memory"); }
@@ -75,6 +77,21 @@ static int read_tokens(struct vocab *v, bool bytes, struct error *error) {
     return 0;
 }
 
+/* The white space around it that an added token takes. */
+static void read_strips(struct vocab *v, const json_t *added) {
+    json_int_t id = json_integer_value(json_object_get(added, "id"));
+    uint8_t left = json_is_true(json_object_get(added, "lstrip"));
+    uint8_t right = json_is_true(json_object_get(added, "rstrip"));
+    if (id < v->count) v->tokens[id].strips = (uint8_t)(left | right << 1);
+    v->strips |= left || right;
+}
+
+static void write_strips(const struct vocab *v) {
+    if (!v->strips) return;
+    gguf_write_array(v->out, TOKENIZER_STRIPS, GGUF_U8, v->count);
+    for (uint32_t i = 0; i < v->count; i++) gguf_write_item_u8(v->out, v->tokens[i].strips);
+}
+
 static int read_added(struct vocab *v, struct error *error) {
     size_t i;
     json_t *added;
@@ -84,6 +101,7 @@ static int read_added(struct vocab *v, struct error *error) {
         int rc =
             set_token(v, json_string_value(text), json_string_length(text), json_object_get(added, "id"), type, error);
         if (rc < 0) return rc;
+        read_strips(v, added);
     }
     return 0;
 }
@@ -161,9 +179,17 @@ static int each_merge(struct vocab *v, bool scores, struct error *error) {
     return rc;
 }
 
-static int write_byte_level(struct vocab *v, const char *pre, struct error *error) {
+static int write_byte_level(struct vocab *v, struct error *error) {
+    const json_t *tokenizer = v->json->tokenizer;
+    const char *suffix = json_string_value(json_object_get(v->model, "end_of_word_suffix"));
+    if (suffix && *suffix)
+        return error_set(error, ERR_UNSUPPORTED, "tokenizer.json: words that end in \"%.20s\" are not supported",
+                         suffix);
     write_str(v->out, KEY("model"), "gpt2");
-    write_str(v->out, KEY("pre"), pre);
+    int rc = hf_write_pre(tokenizer, v->out, error);
+    if (rc == 0) rc = hf_write_normal(tokenizer, v->out, error);
+    if (rc < 0) return rc;
+    gguf_write_bool(v->out, TOKENIZER_IGNORE_MERGES, json_is_true(json_object_get(v->model, "ignore_merges")));
     write_tokens(v);
     gguf_write_array(v->out, KEY("merges"), GGUF_STRING, json_array_size(json_object_get(v->model, "merges")));
     return each_merge(v, false, error);
@@ -375,10 +401,8 @@ static int find_kind(const struct vocab *v, enum kind *out, struct error *error)
 }
 
 static int write_vocab(struct vocab *v, const struct hf_model *m, struct hf_text template, struct error *error) {
-    const char *pre = NULL;
     enum kind kind;
     int rc = find_kind(v, &kind, error);
-    if (rc == 0 && kind == BYTE_LEVEL) rc = hf_find_pre(v->json->tokenizer, &pre, error);
     if (rc == 0) rc = kind == UNIGRAM ? read_scored(v, error) : read_tokens(v, kind == SENTENCEPIECE, error);
     if (rc == 0) rc = read_added(v, error);
     if (rc == 0) rc = fill_gaps(v, error);
@@ -386,8 +410,9 @@ static int write_vocab(struct vocab *v, const struct hf_model *m, struct hf_text
     rc = kind == UNIGRAM         ? write_unigram(v, error)
          : kind == WORDPIECE     ? write_wordpiece(v, error)
          : kind == SENTENCEPIECE ? write_sentencepiece(v, error)
-                                 : write_byte_level(v, pre, error);
+                                 : write_byte_level(v, error);
     if (rc < 0) return rc;
+    write_strips(v);
     if (kind != WORDPIECE) write_ids(v, m->text);
     if (kind != WORDPIECE) write_additions(v);
     write_template(v, template);

@@ -5,7 +5,9 @@
 
 #include "model/tokenizer/partition.h"
 #include "model/tokenizer/pre.h"
+#include "model/tokenizer/normal.h"
 #include "model/tokenizer/splitter.h"
+#include "model/tokenizer/steps.h"
 #include "model/tokenizer/symbols.h"
 #include "model/tokenizer/unigram.h"
 #include "model/tokenizer/utf8.h"
@@ -17,7 +19,9 @@ struct tokenizer {
     struct vocabulary vocabulary;
     struct symbols symbols;
     struct partition partition;
-    struct splitter *splitter; /* of BPE */
+    struct splitter *splitter; /* of BPE, ... */
+    struct steps *steps;       /* ... unless the file has its own */
+    struct normal normal;
     struct unigram unigram;    /* instead of symbols */
 };
 
@@ -42,6 +46,15 @@ int token_list_add(struct token_list *l, uint32_t id) {
 
 /* ---- life ---- */
 
+/* How text is cut into words: as the name of the pre-tokenizer says, or as the file says itself. */
+static int read_splitting(struct tokenizer *t, const struct gguf *g, struct error *error) {
+    const struct gguf_value *steps = gguf_find(g, TOKENIZER_STEPS);
+    int rc = normal_init(&t->normal, gguf_find(g, TOKENIZER_NORMAL), error);
+    if (rc == 0 && steps) return steps_new(&t->steps, steps, error);
+    if (rc == 0) t->splitter = splitter_new(t->vocabulary.pre->expressions);
+    return rc < 0 || t->splitter ? rc : ERR_NOMEM;
+}
+
 int tokenizer_new(struct tokenizer **out, const struct gguf *g, struct error *error) {
     struct tokenizer *t = calloc(1, sizeof *t);
     if (t == NULL) return error_set(error, ERR_NOMEM, "no memory for the tokenizer");
@@ -51,10 +64,7 @@ int tokenizer_new(struct tokenizer **out, const struct gguf *g, struct error *er
     else if (rc == 0 && t->vocabulary.kind != VOCABULARY_NONE)
         rc = symbols_init(&t->symbols, &t->vocabulary, g, error);
     if (rc == 0) rc = partition_init(&t->partition, &t->vocabulary);
-    if (rc == 0 && t->vocabulary.kind == VOCABULARY_BPE) {
-        t->splitter = splitter_new(t->vocabulary.pre->expressions);
-        if (t->splitter == NULL) rc = ERR_NOMEM;
-    }
+    if (rc == 0 && t->vocabulary.kind == VOCABULARY_BPE) rc = read_splitting(t, g, error);
     if (rc == 0) {
         *out = t;
         return 0;
@@ -67,6 +77,7 @@ int tokenizer_new(struct tokenizer **out, const struct gguf *g, struct error *er
 void tokenizer_free(struct tokenizer *t) {
     if (t == NULL) return;
     splitter_free(t->splitter);
+    steps_free(t->steps);
     partition_deinit(&t->partition);
     symbols_deinit(&t->symbols);
     unigram_deinit(&t->unigram);
@@ -80,7 +91,8 @@ void tokenizer_free(struct tokenizer *t) {
 struct encoder {
     const struct tokenizer *tokenizer;
     struct words words;
-    char *spaced; /* where the next part goes that is not as it stands in the text */
+    char *spaced;        /* where the next part goes that is not as it stands in the text */
+    struct arena normal; /* what parts became: words that are remembered lie there */
 };
 
 static int encode_word(void *context, const char *word, size_t len) { return words_encode(context, word, len); }
@@ -98,6 +110,20 @@ static int encode_raw(void *context, const char *text, size_t len) {
     return rc;
 }
 
+static int encode_stretch(struct encoder *e, struct gguf_string text, splitter_word *word) {
+    const struct tokenizer *t = e->tokenizer;
+    struct text buffer = {0};
+    int rc = normal_run(&t->normal, text, &buffer, &text);
+    if (rc == 0 && text.data == buffer.data) {
+        text.data = arena_copy(&e->normal, text.data, text.len);
+        if (text.data == NULL) rc = ERR_NOMEM;
+    }
+    text_deinit(&buffer);
+    if (rc < 0) return rc;
+    return t->steps ? steps_run(t->steps, text.data, text.len, word, &e->words)
+                    : splitter_run(t->splitter, text.data, text.len, word, &e->words);
+}
+
 /* Well-formed stretches are split into words; what lies between them is a word of its own. */
 static int encode_bpe(struct encoder *e, const char *text, size_t len) {
     splitter_word *word = vocabulary_is_byte_level(&e->tokenizer->vocabulary) ? encode_word : encode_raw;
@@ -105,7 +131,7 @@ static int encode_bpe(struct encoder *e, const char *text, size_t len) {
     for (size_t at = 0; at < len && rc == 0;) {
         size_t begin = at, n;
         while (at < len && (n = utf8_len(text + at, len - at)) > 0) at += n;
-        if (at > begin) rc = splitter_run(e->tokenizer->splitter, text + begin, at - begin, word, &e->words);
+        if (at > begin) rc = encode_stretch(e, (struct gguf_string){text + begin, at - begin}, word);
         for (begin = at; at < len && utf8_len(text + at, len - at) == 0;) at++;
         if (at > begin && rc == 0) rc = words_encode(&e->words, text + begin, at - begin);
     }
@@ -158,6 +184,7 @@ static int encode_text(const struct tokenizer *t, const char *text, size_t len, 
     free(spaced);
     free(parts.at);
     words_deinit(&e.words);
+    arena_deinit(&e.normal);
     return rc;
 }
 

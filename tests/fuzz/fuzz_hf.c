@@ -7,6 +7,7 @@
 
 #include "model/gguf.h"
 #include "model/hf.h"
+#include "model/tokenizer.h"
 
 enum { TEXTS = 7, SHARD_BYTES = 1 << 20 };
 
@@ -23,6 +24,19 @@ static size_t split(const char *data, size_t size, struct hf_text out[TEXTS]) {
     return count;
 }
 
+/* Whatever steps the file says there are. */
+static void tokenize(const struct gguf *g) {
+    static const char text[] = "Don't ask 12345 times:\r\n  \xc3\xa9\xe6\x97\xa5\xe6\x9c\xac ``so'' <mask> \xff";
+    struct error error = {0};
+    struct tokenizer *t;
+    struct token_list list = {0};
+    if (tokenizer_new(&t, g, &error) < 0) return;
+    tokenizer_encode(t, text, sizeof text - 1, true, true, &list);
+    for (size_t i = 0; i < list.count; i++) assert(list.ids[i] < tokenizer_count(t));
+    token_list_deinit(&list);
+    tokenizer_free(t);
+}
+
 static void check(struct hf_result *r) {
     struct error error = {0};
     struct gguf g;
@@ -34,7 +48,10 @@ static void check(struct hf_result *r) {
         assert(r->parts.items[i].to_offset >= end);
         end = r->parts.items[i].to_offset;
     }
-    if (gguf_parse(&g, header, len, len + r->writer.data_bytes, &error) == 0) gguf_deinit(&g);
+    if (gguf_parse(&g, header, len, len + r->writer.data_bytes, &error) == 0) {
+        tokenize(&g);
+        gguf_deinit(&g);
+    }
     free(header);
 }
 

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/tokenizer/utf8.h"
+
 int partition_init(struct partition *p, const struct vocabulary *v) {
     *p = (struct partition){.vocabulary = v};
     for (uint32_t id = 0; id < v->count; id++) {
@@ -53,15 +55,27 @@ static int by_place(const void *a, const void *b) {
     return left->begin < right->begin ? -1 : 1;
 }
 
-static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+/* Bytes of the white space that begins at text[at]; 0: there is none. */
+static size_t space_at(const char *text, size_t len, size_t at) {
+    const char *next = text + at;
+    size_t n = at < len ? utf8_len(text + at, len - at) : 0;
+    return n > 0 && utf8_is_white(utf8_next(&next)) ? n : 0;
+}
+
+static size_t space_before(const char *text, size_t at) {
+    for (size_t n = 1; n <= 3 && n <= at; n++)
+        if (space_at(text, at, at - n) == n) return n;
+    return 0;
+}
 
 /* Takes the token's bytes, and the white space that goes with it, unless another has some of them. */
 static bool take(const struct partition *p, const char *text, size_t len, struct partition_part *part, char *taken) {
     size_t begin = part->begin, end = begin + part->len;
     if (memchr(taken + begin, 1, part->len)) return false;
     unsigned flags = p->vocabulary->flags[part->token];
-    while (flags & VOCABULARY_LSTRIP && begin > 0 && !taken[begin - 1] && is_space(text[begin - 1])) begin--;
-    while (flags & VOCABULARY_RSTRIP && end < len && !taken[end] && is_space(text[end])) end++;
+    size_t n;
+    while (flags & VOCABULARY_LSTRIP && (n = space_before(text, begin)) > 0 && !taken[begin - n]) begin -= n;
+    while (flags & VOCABULARY_RSTRIP && (n = space_at(text, len, end)) > 0 && !taken[end]) end += n;
     memset(taken + begin, 1, end - begin);
     part->begin = begin;
     part->len = end - begin;

@@ -135,6 +135,7 @@ static const struct pre_tokenizer pre_tokenizers[] = {
     {"laguna", laguna},
     {"spark2_5", spark},
     {"ufakzeka", ufakzeka},
+    {"tokenizer.json", gpt2}, /* the file has steps of its own */
 };
 
 /* Is the name one of the words? */

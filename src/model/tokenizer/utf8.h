@@ -1,5 +1,6 @@
 /* UTF-8 one character at a time: what may be read without looking twice. Pure, any thread. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,12 @@ static inline const char *utf8_back(const char *at) {
     do at--;
     while ((*at & 0xc0) == 0x80);
     return at;
+}
+
+/* Unicode's property White_Space. */
+static inline bool utf8_is_white(uint32_t c) {
+    return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) ||
+           c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
 /* Writes the character, returns how many bytes it took. */

@@ -1,6 +1,7 @@
 #include "model/tokenizer/vocabulary.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "base/hex.h"
 #include "base/size.h"
@@ -140,6 +141,8 @@ static void read_special_ids(struct vocabulary *v, const struct gguf *g) {
     v->strip_accents = v->lower_case;
     gguf_bool(g, KEY("normalizer.strip_accents"), &v->strip_accents);
     if (v->pre && v->pre->bos_always) v->add_bos = true;
+    v->whole_words = v->pre && v->pre->ignore_merges;
+    gguf_bool(g, TOKENIZER_IGNORE_MERGES, &v->whole_words);
 }
 
 /* Tokens that end generation by what they say, in whatever file. */
@@ -235,6 +238,51 @@ static void find_ends(struct vocabulary *v) {
     withdraw_false_ends(v);
 }
 
+/* ---- white space around tokens ---- */
+
+static void set_strip(struct vocabulary *v, const char *name, uint8_t flag) {
+    int64_t id = find_text(v, name);
+    if (id >= 0) v->flags[id] |= flag;
+}
+
+static bool contains(struct gguf_string text, const char *part) {
+    for (size_t i = 0; i + strlen(part) <= text.len; i++)
+        if (strncasecmp(text.data + i, part, strlen(part)) == 0) return true;
+    return false;
+}
+
+/* What files of some models do not say, by their names. */
+static void guess_strips(struct vocabulary *v, const struct gguf *g) {
+    struct gguf_string name = {"", 0}, pre = {"", 0};
+    gguf_str(g, "general.name", &name);
+    gguf_str(g, KEY("pre"), &pre);
+    if (contains(pre, "jina-v2-de") || contains(pre, "jina-v2-es") || contains(pre, "jina-v2-code")) {
+        set_strip(v, "<mask>", VOCABULARY_LSTRIP);
+    } else if (contains(name, "phi-3") || contains(name, "phi3")) {
+        for (uint32_t id = 0; id < v->count; id++)
+            if (!vocabulary_is_plain(v, id) || v->types[id] == TOKEN_USER_DEFINED) v->flags[id] |= VOCABULARY_RSTRIP;
+        set_strip(v, "</s>", VOCABULARY_RSTRIP);
+        static const char *const kept[] = {"<unk>", "<s>", "<|endoftext|>"};
+        for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+            if (find_text(v, kept[i]) >= 0) v->flags[find_text(v, kept[i])] &= (uint8_t)~VOCABULARY_RSTRIP;
+    } else if (contains(name, "modern-bert")) {
+        set_strip(v, "[MASK]", VOCABULARY_LSTRIP);
+    }
+}
+
+static int read_strips(struct vocabulary *v, const struct gguf *g, struct error *error) {
+    const struct gguf_value *strips;
+    int rc = find_array(v, g, TOKENIZER_STRIPS, &strips, error);
+    if (rc < 0 || strips == NULL) return guess_strips(v, g), rc;
+    for (uint32_t i = 0; i < v->count; i++) {
+        int64_t strip = 0;
+        gguf_item_i64(strips, i, &strip);
+        if (strip & 1) v->flags[i] |= VOCABULARY_LSTRIP;
+        if (strip & 2) v->flags[i] |= VOCABULARY_RSTRIP;
+    }
+    return 0;
+}
+
 /* ---- pieces ---- */
 
 bool vocabulary_is_byte_level(const struct vocabulary *v) { return v->kind == VOCABULARY_BPE && !v->pre->raw; }
@@ -245,6 +293,12 @@ static int unbyte(uint32_t c) {
     if (c >= 0x100 && c <= 0x120) return (int)(c - 0x100);
     if (c >= 0x121 && c <= 0x142) return (int)(c - 0x121 + 0x7f);
     return c == 0x143 ? 0xad : -1;
+}
+
+uint32_t vocabulary_spell(uint8_t byte) {
+    if (byte <= 0x20) return 0x100u + byte;
+    if (byte >= 0x7f && byte <= 0xa0) return 0x121u + byte - 0x7f;
+    return byte == 0xad ? 0x143 : byte;
 }
 
 bool vocabulary_unbyte(const char *text, size_t len, char *out, size_t *out_len) {
@@ -304,6 +358,7 @@ int vocabulary_init(struct vocabulary *v, const struct gguf *g, struct error *er
     set_defaults(v);
     read_special_ids(v, g);
     find_ends(v);
+    rc = read_strips(v, g, error);
     for (uint32_t id = 0; id < v->count && rc == 0; id++) rc = make_piece(v, id, error);
     return rc;
 }

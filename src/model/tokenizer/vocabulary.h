@@ -12,6 +12,14 @@
 #include "model/gguf.h"
 #include "model/tokenizer.h"
 
+/* Keys of this program's own, for what a tokenizer.json says and GGUF has no key for: how text is cut into words
+ * (steps.h), what is done to it before (normal.h), whether words that are tokens are merged, and for each token a 1
+ * where it takes the white space before it, a 2 where it takes that behind it. */
+#define TOKENIZER_STEPS         "tokenizer.caravan.steps"
+#define TOKENIZER_NORMAL        "tokenizer.caravan.normal"
+#define TOKENIZER_IGNORE_MERGES "tokenizer.caravan.ignore_merges"
+#define TOKENIZER_STRIPS        "tokenizer.caravan.strips"
+
 enum vocabulary_kind { VOCABULARY_NONE, VOCABULARY_BPE, VOCABULARY_SPM, VOCABULARY_UNIGRAM, VOCABULARY_WORDPIECE };
 
 enum vocabulary_flag {
@@ -31,6 +39,7 @@ struct vocabulary {
     float *scores;
     int64_t bos, eos, eot, eom, unknown, separator, padding, mask, fim_pad, fim_rep, fim_sep; /* -1: none */
     bool add_bos, add_eos, add_separator, add_space_prefix;
+    bool whole_words;               /* of BPE: a word that is a token is that token, whatever the merges say */
     bool lower_case, strip_accents; /* of WordPiece: what it does to a text first */
     struct arena arena;
 };
@@ -49,6 +58,8 @@ bool vocabulary_is_byte_level(const struct vocabulary *v);
 /* The bytes that a text of byte-level BPE stands for, at most len of them, written to `out`; false when the text has
  * characters that stand for none. Source: GPT-2's encoder.py, bytes_to_unicode. */
 bool vocabulary_unbyte(const char *text, size_t len, char *out, size_t *out_len);
+/* The character that a byte is spelt as, which is below U+0800. */
+uint32_t vocabulary_spell(uint8_t byte);
 #define VOCABULARY_SPACE "\xe2\x96\x81" /* U+2581 */
 /* The text with spaces for U+2581, written to `out` (which may be the text); its length. */
 size_t vocabulary_unescape(const char *text, size_t len, char *out);

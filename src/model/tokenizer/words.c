@@ -96,7 +96,7 @@ static int join(struct words *w, const char *word, size_t len) {
 
 static int encode(struct words *w, const char *word, size_t len) {
     const struct pre_tokenizer *pre = w->symbols->vocabulary->pre;
-    bool whole = pre && (pre->ignore_merges || (pre->line_ends && word[0] == '\n'));
+    bool whole = pre && (w->symbols->vocabulary->whole_words || (pre->line_ends && word[0] == '\n'));
     if (whole || len == 1) {
         uint32_t id = symbols_find(w->symbols, word, len);
         if (id < w->symbols->vocabulary->count) return token_list_add(w->out, id);
