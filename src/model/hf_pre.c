@@ -101,7 +101,7 @@ int hf_write_pre(const json_t *tokenizer, struct gguf_writer *w, struct error *e
     text_deinit(&all);
     const char *name = found ? found->name : "tokenizer.json";
     gguf_write_str(w, "tokenizer.ggml.pre", name, strlen(name));
-    return found && !found->rough ? 0 : hf_write_steps(tokenizer, w, error);
+    return found && !found->rough ? 0 : hf_write_steps(tokenizer, false, w, error);
 }
 
 /* Prepend and Metaspace say it, each in its way; either may be one step of many. */
@@ -114,6 +114,24 @@ static bool adds_space(const json_t *step) {
     if (is_type(step, "Prepend")) return true;
     if (!is_type(step, "Metaspace")) return false;
     return scheme ? strcmp(scheme, "never") != 0 : !json_is_false(json_object_get(step, "add_prefix_space"));
+}
+
+static const json_t *find_metaspace(const json_t *step) {
+    size_t i;
+    const json_t *one, *found = is_type(step, "Metaspace") ? step : NULL;
+    json_array_foreach(json_object_get(step, "pretokenizers"), i, one) if (!found) found = find_metaspace(one);
+    return found;
+}
+
+bool hf_adds_missing_space(const json_t *tokenizer) {
+    return !adds_space(json_object_get(tokenizer, "normalizer")) &&
+           find_metaspace(json_object_get(tokenizer, "pre_tokenizer"));
+}
+
+bool hf_adds_first_space(const json_t *tokenizer) {
+    const json_t *metaspace = find_metaspace(json_object_get(tokenizer, "pre_tokenizer"));
+    const char *scheme = json_string_value(json_object_get(metaspace, "prepend_scheme"));
+    return hf_adds_missing_space(tokenizer) && scheme && strcmp(scheme, "first") == 0;
 }
 
 bool hf_adds_space(const json_t *tokenizer) {

@@ -58,9 +58,13 @@ const json_t *hf_rope(const struct hf_model *m);
 /* How a byte-level tokenizer.json cuts a text into words: the name that GGUF has for it, or steps, or both.
  * ERR_UNSUPPORTED names what it does that cannot be said so. */
 int hf_write_pre(const json_t *tokenizer, struct gguf_writer *w, struct error *error);
-int hf_write_steps(const json_t *tokenizer, struct gguf_writer *w, struct error *error);
+/* Raw: not byte-level, spaces are U+2581. */
+int hf_write_steps(const json_t *tokenizer, bool raw, struct gguf_writer *w, struct error *error);
 /* What it does to a text before. */
-int hf_write_normal(const json_t *tokenizer, struct gguf_writer *w, struct error *error);
+int hf_write_normal(const json_t *tokenizer, bool raw, struct gguf_writer *w, struct error *error);
+/* Metaspace: texts that begin with a space get no other; only the beginning of the whole gets one. */
+bool hf_adds_missing_space(const json_t *tokenizer);
+bool hf_adds_first_space(const json_t *tokenizer);
 /* Does every text get a space in front? */
 bool hf_adds_space(const json_t *tokenizer);
 /* Is white space only what lies between words? */

@@ -14,8 +14,8 @@ enum { STEPS_MAX = 16 };
 #define WHITE "\\t-\\r\\x{85}\\p{Z}"
 /* Oniguruma's \w: letters of all kinds, marks, decimal numbers, what connects. */
 #define WORD                                                                                                           \
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}"                           \
-    "\\x{1F170}-\\x{1F189}"
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24B6}-\\x{24E9}"                                                             \
+    "\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}"
 #define GPT2                                                                                                           \
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" WHITE "\\p{L}\\p{N}]+|[" WHITE "]+(?![^" WHITE "])|[" WHITE "]+"
 #define PUNCTUATION "[!-/:-@\\[-`{-~\\p{P}]"
@@ -23,6 +23,7 @@ enum { STEPS_MAX = 16 };
 struct list {
     struct text texts[STEPS_MAX];
     size_t count;
+    bool raw;   /* spaces are U+2581 in the file, and spaces to steps */
     bool bytes; /* from here on characters stand for bytes, as soon as there is another step */
     struct error *error;
 };
@@ -177,6 +178,19 @@ static int add_split(struct list *l, const json_t *step, const char *otherwise) 
     return 0;
 }
 
+/* Of files whose spaces are U+2581: what is said of that is said of spaces, and nothing is said of spaces. */
+static int add_raw(struct list *l, const json_t *step) {
+    const json_t *pattern = json_object_get(step, "pattern");
+    const char *literal = json_string_value(json_object_get(pattern, "String"));
+    const char *scheme = json_string_value(json_object_get(step, "prepend_scheme"));
+    bool every_piece = l->count > 0 && !(scheme && (strcmp(scheme, "first") == 0 || strcmp(scheme, "never") == 0));
+    if (is_type(step, "Metaspace") && !every_piece)
+        return json_is_false(json_object_get(step, "split")) ? 0 : add(l, "next  ");
+    if (is_type(step, "Split") && literal && strcmp(literal, " ") == 0) return 0;
+    if (is_type(step, "Split") && literal && strcmp(literal, VOCABULARY_SPACE) == 0) return add_split(l, step, " ");
+    return refuse(l, "pre-tokenizer", step);
+}
+
 static int add_pre(struct list *l, const json_t *step) {
     size_t i;
     const json_t *one;
@@ -185,13 +199,15 @@ static int add_pre(struct list *l, const json_t *step) {
         json_array_foreach(json_object_get(step, "pretokenizers"), i, one) if (rc == 0) rc = add_pre(l, one);
         return rc;
     }
-    if (is_type(step, "Split")) return add_split(l, step, NULL);
+    if (l->raw && (!json_is_object(step) || is_type(step, "WhitespaceSplit"))) return 0;
+    if (is_type(step, "Split") && !l->raw) return add_split(l, step, NULL);
     if (is_type(step, "Punctuation")) return add_split(l, step, PUNCTUATION);
     if (is_type(step, "Digits"))
         return add(l, json_is_true(json_object_get(step, "individual_digits")) ? "isolated \\p{N}"
                                                                                : "contiguous \\p{N}");
     if (is_type(step, "WhitespaceSplit")) return add(l, "removed [" WHITE "]");
     if (is_type(step, "Whitespace")) return add(l, "not-removed [" WORD "]+|[^" WORD WHITE "]+");
+    if (l->raw) return add_raw(l, step);
     if (!is_type(step, "ByteLevel") || json_is_true(json_object_get(step, "add_prefix_space")))
         return refuse(l, "pre-tokenizer", step);
     if (!json_is_false(json_object_get(step, "use_regex"))) rc = add(l, "isolated " GPT2);
@@ -199,10 +215,10 @@ static int add_pre(struct list *l, const json_t *step) {
     return rc;
 }
 
-int hf_write_steps(const json_t *tokenizer, struct gguf_writer *w, struct error *error) {
-    struct list l = {.error = error};
+int hf_write_steps(const json_t *tokenizer, bool raw, struct gguf_writer *w, struct error *error) {
+    struct list l = {.raw = raw, .error = error};
     int rc = add_pre(&l, json_object_get(tokenizer, "pre_tokenizer"));
-    if (rc == 0) rc = write(&l, TOKENIZER_STEPS, w);
+    if (rc == 0 && (l.count > 0 || !raw)) rc = write(&l, TOKENIZER_STEPS, w); /* none at all is not gpt-2's */
     deinit(&l);
     return rc;
 }
@@ -214,6 +230,8 @@ static int add_replace(struct list *l, const json_t *step) {
     const json_t *to = json_object_get(step, "content");
     if (!json_is_string(from) || json_string_length(from) == 0 || !json_is_string(to))
         return refuse(l, "normalizer with its pattern", step);
+    bool spelling = strcmp(json_string_value(from), " ") == 0 && strcmp(json_string_value(to), VOCABULARY_SPACE) == 0;
+    if (l->raw && spelling) return 0;
     int rc = add(l, "replace ");
     if (rc < 0) return rc;
     text_printf(&l->texts[l->count - 1], "%zu %s%s", json_string_length(from), json_string_value(from),
@@ -244,13 +262,14 @@ static int add_normal(struct list *l, const json_t *step) {
     if (is_type(step, "Replace")) return add_replace(l, step);
     if (!is_type(step, "Prepend") || !json_is_string(prepended)) return refuse(l, "normalizer", step);
     if (json_string_length(prepended) == 0) return 0;
+    if (l->raw && strcmp(json_string_value(prepended), VOCABULARY_SPACE) == 0) return 0; /* add_space_prefix */
     rc = add(l, "prepend ");
     if (rc == 0) text_add_str(&l->texts[l->count - 1], json_string_value(prepended));
     return rc;
 }
 
-int hf_write_normal(const json_t *tokenizer, struct gguf_writer *w, struct error *error) {
-    struct list l = {.error = error};
+int hf_write_normal(const json_t *tokenizer, bool raw, struct gguf_writer *w, struct error *error) {
+    struct list l = {.raw = raw, .error = error};
     int rc = add_normal(&l, json_object_get(tokenizer, "normalizer"));
     if (rc == 0 && l.count > 0) rc = write(&l, TOKENIZER_NORMAL, w);
     deinit(&l);

@@ -187,7 +187,7 @@ static int write_byte_level(struct vocab *v, struct error *error) {
                          suffix);
     write_str(v->out, KEY("model"), "gpt2");
     int rc = hf_write_pre(tokenizer, v->out, error);
-    if (rc == 0) rc = hf_write_normal(tokenizer, v->out, error);
+    if (rc == 0) rc = hf_write_normal(tokenizer, false, v->out, error);
     if (rc < 0) return rc;
     gguf_write_bool(v->out, TOKENIZER_IGNORE_MERGES, json_is_true(json_object_get(v->model, "ignore_merges")));
     write_tokens(v);
@@ -198,6 +198,17 @@ static int write_byte_level(struct vocab *v, struct error *error) {
 static void write_scores(const struct vocab *v) {
     gguf_write_array(v->out, KEY("scores"), GGUF_F32, v->count);
     for (uint32_t i = 0; i < v->count; i++) gguf_write_item_f32(v->out, v->tokens[i].score);
+}
+
+/* What is done to texts and their spaces. */
+static int write_spaces(struct vocab *v, struct error *error) {
+    const json_t *tokenizer = v->json->tokenizer;
+    int rc = hf_write_normal(tokenizer, true, v->out, error);
+    if (rc == 0) rc = hf_write_steps(tokenizer, true, v->out, error);
+    gguf_write_bool(v->out, KEY("add_space_prefix"), hf_adds_space(tokenizer));
+    if (hf_adds_missing_space(tokenizer)) gguf_write_bool(v->out, TOKENIZER_SPACE_ONCE, true);
+    if (hf_adds_first_space(tokenizer)) gguf_write_bool(v->out, TOKENIZER_SPACE_FIRST, true);
+    return rc;
 }
 
 static int write_sentencepiece(struct vocab *v, struct error *error) {
@@ -214,8 +225,7 @@ static int write_sentencepiece(struct vocab *v, struct error *error) {
     for (uint32_t i = 0; i < v->count; i++)
         if (is_unmade(&v->tokens[i])) v->tokens[i].score = -1e30f;
     write_scores(v);
-    gguf_write_bool(v->out, KEY("add_space_prefix"), hf_adds_space(v->json->tokenizer));
-    return rc;
+    return rc < 0 ? rc : write_spaces(v, error);
 }
 
 /* ---- WordPiece ---- */

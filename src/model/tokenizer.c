@@ -46,13 +46,18 @@ int token_list_add(struct token_list *l, uint32_t id) {
 
 /* ---- life ---- */
 
-/* How text is cut into words: as the name of the pre-tokenizer says, or as the file says itself. */
-static int read_splitting(struct tokenizer *t, const struct gguf *g, struct error *error) {
+static int read_steps(struct tokenizer *t, const struct gguf *g, struct error *error) {
     const struct gguf_value *steps = gguf_find(g, TOKENIZER_STEPS);
     int rc = normal_init(&t->normal, gguf_find(g, TOKENIZER_NORMAL), error);
-    if (rc == 0 && steps) return steps_new(&t->steps, steps, error);
-    if (rc == 0) t->splitter = splitter_new(t->vocabulary.pre->expressions);
-    return rc < 0 || t->splitter ? rc : ERR_NOMEM;
+    return rc == 0 && steps ? steps_new(&t->steps, steps, error) : rc;
+}
+
+/* How text is cut into words: as the name of the pre-tokenizer says, or as the file says itself. */
+static int read_splitting(struct tokenizer *t, const struct gguf *g, struct error *error) {
+    int rc = read_steps(t, g, error);
+    if (rc < 0 || t->steps) return rc;
+    t->splitter = splitter_new(t->vocabulary.pre->expressions);
+    return t->splitter ? 0 : ERR_NOMEM;
 }
 
 int tokenizer_new(struct tokenizer **out, const struct gguf *g, struct error *error) {
@@ -65,6 +70,7 @@ int tokenizer_new(struct tokenizer **out, const struct gguf *g, struct error *er
         rc = symbols_init(&t->symbols, &t->vocabulary, g, error);
     if (rc == 0) rc = partition_init(&t->partition, &t->vocabulary);
     if (rc == 0 && t->vocabulary.kind == VOCABULARY_BPE) rc = read_splitting(t, g, error);
+    if (rc == 0 && t->vocabulary.kind == VOCABULARY_SPM) rc = read_steps(t, g, error);
     if (rc == 0) {
         *out = t;
         return 0;
@@ -91,8 +97,7 @@ void tokenizer_free(struct tokenizer *t) {
 struct encoder {
     const struct tokenizer *tokenizer;
     struct words words;
-    char *spaced;        /* where the next part goes that is not as it stands in the text */
-    struct arena normal; /* what parts became: words that are remembered lie there */
+    struct arena made; /* parts that are not as they stand in the text: words that are remembered lie there */
 };
 
 static int encode_word(void *context, const char *word, size_t len) { return words_encode(context, word, len); }
@@ -110,15 +115,21 @@ static int encode_raw(void *context, const char *text, size_t len) {
     return rc;
 }
 
-static int encode_stretch(struct encoder *e, struct gguf_string text, splitter_word *word) {
-    const struct tokenizer *t = e->tokenizer;
+/* Well-formed text as the file wants it before anything else. */
+static int normalize(struct encoder *e, struct gguf_string *text) {
     struct text buffer = {0};
-    int rc = normal_run(&t->normal, text, &buffer, &text);
-    if (rc == 0 && text.data == buffer.data) {
-        text.data = arena_copy(&e->normal, text.data, text.len);
-        if (text.data == NULL) rc = ERR_NOMEM;
+    int rc = normal_run(&e->tokenizer->normal, *text, &buffer, text);
+    if (rc == 0 && text->data == buffer.data) {
+        text->data = arena_copy(&e->made, text->data, text->len);
+        if (text->data == NULL) rc = ERR_NOMEM;
     }
     text_deinit(&buffer);
+    return rc;
+}
+
+static int encode_stretch(struct encoder *e, struct gguf_string text, splitter_word *word) {
+    const struct tokenizer *t = e->tokenizer;
+    int rc = normalize(e, &text);
     if (rc < 0) return rc;
     return t->steps ? steps_run(t->steps, text.data, text.len, word, &e->words)
                     : splitter_run(t->splitter, text.data, text.len, word, &e->words);
@@ -139,32 +150,52 @@ static int encode_bpe(struct encoder *e, const char *text, size_t len) {
 }
 
 /* The part as raw vocabularies see it: U+2581 is a space, and with a prefix it begins with one. */
-static const char *unescape(struct encoder *e, const char *text, size_t *len, bool prefix) {
-    if (!prefix && memmem(text, *len, VOCABULARY_SPACE, 3) == NULL) return text;
-    char *out = e->spaced;
+static int unescape(struct encoder *e, struct gguf_string *text, bool prefix) {
+    if (!prefix && memmem(text->data, text->len, VOCABULARY_SPACE, 3) == NULL) return 0;
+    char *out = arena_alloc(&e->made, text->len + 1);
+    if (out == NULL) return ERR_NOMEM;
     if (prefix) out[0] = ' ';
-    *len = prefix + vocabulary_unescape(text, *len, out + prefix);
-    e->spaced += *len;
-    return out;
+    *text = (struct gguf_string){out, prefix + vocabulary_unescape(text->data, text->len, out + prefix)};
+    return 0;
 }
 
-static int encode_part(struct encoder *e, const char *text, size_t len, bool first) {
-    const struct vocabulary *v = &e->tokenizer->vocabulary;
-    if (v->kind == VOCABULARY_WORDPIECE) return wordpiece_encode(&e->tokenizer->symbols, text, len, e->words.out);
-    if (v->kind == VOCABULARY_UNIGRAM) return unigram_encode(&e->tokenizer->unigram, text, len, e->words.out);
-    if (!vocabulary_is_byte_level(v)) text = unescape(e, text, &len, first && v->add_space_prefix);
-    return v->kind == VOCABULARY_BPE ? encode_bpe(e, text, len) : encode_raw(&e->words, text, len);
+static bool begins_with_space(struct gguf_string text) {
+    return text.len > 0 && (text.data[0] == ' ' || (text.len >= 3 && memcmp(text.data, VOCABULARY_SPACE, 3) == 0));
+}
+
+static int encode_sentencepiece(struct encoder *e, struct gguf_string text, bool prefix) {
+    const struct tokenizer *t = e->tokenizer;
+    bool well_formed = true;
+    for (size_t at = 0, n; well_formed && at < text.len; at += n)
+        well_formed = (n = utf8_len(text.data + at, text.len - at)) > 0;
+    int rc = well_formed ? normalize(e, &text) : 0;
+    if (rc < 0 || text.len == 0) return rc;
+    if (t->vocabulary.space_once && begins_with_space(text)) prefix = false;
+    if ((rc = unescape(e, &text, prefix)) < 0) return rc;
+    return well_formed && t->steps ? steps_run(t->steps, text.data, text.len, encode_raw, &e->words)
+                                   : encode_raw(&e->words, text.data, text.len);
+}
+
+static int encode_part(struct encoder *e, struct gguf_string text, bool prefix) {
+    const struct tokenizer *t = e->tokenizer;
+    const struct vocabulary *v = &t->vocabulary;
+    if (v->kind == VOCABULARY_WORDPIECE) return wordpiece_encode(&t->symbols, text.data, text.len, e->words.out);
+    if (v->kind == VOCABULARY_UNIGRAM) return unigram_encode(&t->unigram, text.data, text.len, e->words.out);
+    if (v->kind == VOCABULARY_SPM) return encode_sentencepiece(e, text, prefix);
+    int rc = vocabulary_is_byte_level(v) ? 0 : unescape(e, &text, prefix);
+    return rc < 0 ? rc : encode_bpe(e, text.data, text.len);
 }
 
 static int encode_parts(struct encoder *e, const char *text, const struct partition_parts *parts) {
+    const struct vocabulary *v = &e->tokenizer->vocabulary;
     bool first = true; /* a special token in front counts as the beginning of a text */
     int rc = 0;
     for (const struct partition_part *p = parts->at; p < parts->at + parts->count && rc == 0; p++) {
         if (p->token >= 0)
             rc = token_list_add(e->words.out, (uint32_t)p->token);
         else
-            rc = encode_part(e, text + p->begin, p->len, first);
-        first = p->token >= 0;
+            rc = encode_part(e, (struct gguf_string){text + p->begin, p->len}, first && v->add_space_prefix);
+        first = p->token >= 0 && !v->space_first;
     }
     return rc;
 }
@@ -173,18 +204,12 @@ static int encode_text(const struct tokenizer *t, const char *text, size_t len, 
                        struct token_list *out) {
     struct encoder e = {.tokenizer = t};
     struct partition_parts parts = {0};
-    char *spaced = NULL;
     int rc = words_init(&e.words, &t->symbols, out, len);
     if (rc == 0) rc = partition_run(&t->partition, text, len, parse_special, &parts);
-    if (rc == 0 && !vocabulary_is_byte_level(&t->vocabulary)) {
-        e.spaced = spaced = malloc(len + parts.count);
-        if (spaced == NULL) rc = ERR_NOMEM;
-    }
     if (rc == 0) rc = encode_parts(&e, text, &parts);
-    free(spaced);
     free(parts.at);
     words_deinit(&e.words);
-    arena_deinit(&e.normal);
+    arena_deinit(&e.made);
     return rc;
 }
 

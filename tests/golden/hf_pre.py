@@ -103,6 +103,7 @@ def random_text(rng, runs):
 def texts():
     rng = random.Random(7)
     plain = [random_text(rng, rng.randrange(1, 16)) for _ in range(50)]
+    plain += ["hello world", " hello", "  a  b  ", " ", "\n x", ""]
     marked = [f"{random_text(rng, 3)} <|user|> \n{random_text(rng, 2)} \u3000<mask> {random_text(rng, 1)}<tool> x"
               for _ in range(10)]
     return plain + marked
@@ -116,12 +117,12 @@ def alphabet():
 
 
 @functools.cache
-def merges(count=200):
+def merges(raw):
     """The most frequent pairs of the texts as a whole, so that words show that end within one."""
     characters = alphabet()
-    lines = [[characters[b] for b in text.encode()] for text in texts()]
+    lines = [list(text.replace(" ", "▁")) if raw else [characters[b] for b in text.encode()] for text in texts()]
     found = []
-    while len(found) < count:
+    while len(found) < 200:
         pairs = collections.Counter(pair for line in lines for pair in zip(line, line[1:]))
         best = min(pairs, key=lambda pair: (-pairs[pair], pair))
         found.append(best)
@@ -133,7 +134,7 @@ def merges(count=200):
 
 
 def tokenizer_json(pre, normalizer=None, ignore_merges=False):
-    joined = [list(pair) for pair in merges()]
+    joined = [list(pair) for pair in merges(raw=False)]
     tokens = list(dict.fromkeys([t["content"] for t in SPECIALS] + sorted(alphabet().values()) +
                                 ["".join(pair) for pair in joined]))
     added = [{"id": i, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True} | t
@@ -145,12 +146,44 @@ def tokenizer_json(pre, normalizer=None, ignore_merges=False):
             "pre_tokenizer": pre, "post_processor": None, "decoder": BYTES, "model": model}
 
 
+def metaspace(scheme, cuts):
+    return {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": cuts}
+
+
+SPACES = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+RAW = {  # normalizer, pre-tokenizer
+    "prepended": ([{"type": "Prepend", "prepend": "▁"}, SPACES], None),
+    "gemma": ([SPACES], {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious",
+                         "invert": False}),
+    "first": ([], metaspace("first", False)), "always": ([], metaspace("always", False)),
+    "never": ([], metaspace("never", True)), "first, cut": ([], metaspace("first", True)),
+    "nfkc, prepended": ([{"type": "NFKC"}, {"type": "Prepend", "prepend": "▁"}, SPACES], None),
+    "stripped": ([{"type": "Strip", "strip_left": True, "strip_right": True}, SPACES], None),
+    "digits, cut": ([], steps(DIGITS, metaspace("first", True))),
+}
+
+
+def raw_json(normalizers, pre):
+    """BPE over characters, which falls back on bytes."""
+    joined = [list(pair) for pair in merges(raw=True)]
+    characters = sorted({c for pair in joined for c in "".join(pair)} | {chr(i) for i in range(33, 127)} | {"▁"})
+    tokens = list(dict.fromkeys(["<unk>"] + [t["content"] for t in SPECIALS] + [f"<0x{i:02X}>" for i in range(256)] +
+                                characters + ["".join(pair) for pair in joined]))
+    made = tokenizer_json(pre, {"type": "Sequence", "normalizers": normalizers})
+    made["added_tokens"] = [t | {"id": t["id"] + 1} for t in made["added_tokens"]]
+    made["model"] |= {"unk_token": "<unk>", "fuse_unk": True, "byte_fallback": True, "merges": joined,
+                      "vocab": {t: i for i, t in enumerate(tokens)}}
+    return made | {"decoder": None}
+
+
 def cases():
     for name, pre in PRE.items():
         yield name, tokenizer_json(pre)
     for name, normalizer in NORMALIZERS.items():
         yield name, tokenizer_json(GPT2, normalizer)
     yield "ignore merges", tokenizer_json(GPT2, ignore_merges=True)
+    for name, (normalizers, pre) in RAW.items():
+        yield name, raw_json(normalizers, pre)
 
 
 def checksum(ids):

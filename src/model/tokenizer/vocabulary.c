@@ -143,6 +143,8 @@ static void read_special_ids(struct vocabulary *v, const struct gguf *g) {
     if (v->pre && v->pre->bos_always) v->add_bos = true;
     v->whole_words = v->pre && v->pre->ignore_merges;
     gguf_bool(g, TOKENIZER_IGNORE_MERGES, &v->whole_words);
+    gguf_bool(g, TOKENIZER_SPACE_ONCE, &v->space_once);
+    gguf_bool(g, TOKENIZER_SPACE_FIRST, &v->space_first);
 }
 
 /* Tokens that end generation by what they say, in whatever file. */

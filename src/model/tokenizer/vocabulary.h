@@ -13,12 +13,15 @@
 #include "model/tokenizer.h"
 
 /* Keys of this program's own, for what a tokenizer.json says and GGUF has no key for: how text is cut into words
- * (steps.h), what is done to it before (normal.h), whether words that are tokens are merged, and for each token a 1
- * where it takes the white space before it, a 2 where it takes that behind it. */
+ * (steps.h), what is done to it before (normal.h), whether words that are tokens are merged, for each token a 1 where
+ * it takes the white space before it, a 2 where it takes that behind it; and of the space that is put in front of
+ * texts, whether those get none that begin with one, and those none that do not begin the whole. */
 #define TOKENIZER_STEPS         "tokenizer.caravan.steps"
 #define TOKENIZER_NORMAL        "tokenizer.caravan.normal"
 #define TOKENIZER_IGNORE_MERGES "tokenizer.caravan.ignore_merges"
 #define TOKENIZER_STRIPS        "tokenizer.caravan.strips"
+#define TOKENIZER_SPACE_ONCE    "tokenizer.caravan.space_once"
+#define TOKENIZER_SPACE_FIRST   "tokenizer.caravan.space_first"
 
 enum vocabulary_kind { VOCABULARY_NONE, VOCABULARY_BPE, VOCABULARY_SPM, VOCABULARY_UNIGRAM, VOCABULARY_WORDPIECE };
 
@@ -40,6 +43,7 @@ struct vocabulary {
     int64_t bos, eos, eot, eom, unknown, separator, padding, mask, fim_pad, fim_rep, fim_sep; /* -1: none */
     bool add_bos, add_eos, add_separator, add_space_prefix;
     bool whole_words;               /* of BPE: a word that is a token is that token, whatever the merges say */
+    bool space_once, space_first;   /* TOKENIZER_SPACE_ONCE, _FIRST */
     bool lower_case, strip_accents; /* of WordPiece: what it does to a text first */
     struct arena arena;
 };
