@@ -121,20 +121,28 @@ def spread(values, form="{:.0f}"):
 
 
 def chats(servers, folder, args):
-    """Eight at a time, sixteen in all: short questions, answers of --generate tokens."""
-    rates, rows = {"bench": []}, {s.name: [] for s in servers}
+    """Eight at a time, sixteen in all: short questions, answers of --generate tokens. `bench` tells what its answers
+    alone take; with_prompts is what the same number of prompts leaves of that."""
+    rates, rows, prompt = {"bench": [], "with_prompts": []}, {s.name: [] for s in servers}, 64
     for run in range(args.runs):
-        command = [CARAVAN, "bench", args.model, "--threads", args.threads, "--prompt", 64, "--generate", args.generate,
-                   "--batch", 8, "--repeat", 1, "--json"]
+        command = [CARAVAN, "bench", args.model, "--threads", args.threads, "--prompt", prompt, "--generate",
+                   args.generate, "--batch", 8, "--repeat", 1, "--json"]
         bench = json.loads(subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stdout)
-        rates["bench"].append(bench["decode_tokens_per_s"]["median"])
+        decode, prefill = (bench[f"{part}_tokens_per_s"]["median"] for part in ("decode", "prefill"))
+        rates["bench"].append(decode)
+        rates["with_prompts"].append(1 / (1 / decode + prompt / args.generate / prefill))
         for server in servers:
             rows[server.name].append(server.load(folder, 8, 16, 40, args.generate, seed=1000 * run))
     head("8 chats", "tokens/s", "to `bench --batch 8`", "whole p99 ms", "gap median / p99 ms", "first median ms")
+
+    def share(speed):
+        return f"{median(s / b for s, b in zip(speed, rates['bench'])):.2f}"
+
     row("`bench --batch 8`", spread(rates["bench"]), "1.00", "", "", "")
+    row("the same and its prompts", spread(rates["with_prompts"]), share(rates["with_prompts"]), "", "", "")
     for name, runs in rows.items():
         speed = [r["pieces_per_s"] for r in runs]
-        row(name, spread(speed), f"{median(s / b for s, b in zip(speed, rates['bench'])):.2f}",
+        row(name, spread(speed), share(speed),
             spread([r["whole_ms"]["p99"] for r in runs]),
             f"{median(r['gap_ms']['median'] for r in runs):.2f} / {median(r['gap_ms']['p99'] for r in runs):.2f}",
             spread([r["first_ms"]["median"] for r in runs]))
