@@ -137,8 +137,7 @@ struct forward {
 
 /* Bytes of scratch memory for a pool of `threads` and sessions of `context` positions. */
 uint64_t forward_bytes(const struct share_sizes *sizes, const struct share *share, unsigned threads, uint32_t context);
-/* ERR_NOMEM; nothing needs freeing on failure. */
-int forward_init(struct forward *f, uint32_t context, struct error *error);
+int forward_init(struct forward *f, uint32_t context, struct error *error); /* ERR_NOMEM: nothing is to be freed */
 void forward_deinit(struct forward *f);
 
 /* The functions of slice.h of the same name. */
