@@ -109,6 +109,14 @@ static void norm_queries_and_keys(const struct forward *f, const struct weights_
     norm_heads(f, &l->is->attn_k_norm, l->attn_k_norm, k, f->sizes->keys);
 }
 
+static void norm_bare(const struct forward *f, float *q, float *k) {
+    const struct model_params *p = f->params;
+    for (uint32_t i = 0; i < f->sizes->queries; i++, q += p->head_dim_k)
+        f->kern->rms_norm(q, NULL, p->head_dim_k, p->norm_epsilon, q);
+    for (uint32_t i = 0; i < f->sizes->keys; i++, k += p->head_dim_k)
+        f->kern->rms_norm(k, NULL, p->head_dim_k, p->norm_epsilon, k);
+}
+
 static void rotate_heads(const struct forward *f, const struct forward_rope *rope, size_t row, float *x,
                          uint32_t heads) {
     size_t pairs = rope_pairs(f->params);
@@ -118,10 +126,11 @@ static void rotate_heads(const struct forward *f, const struct forward_rope *rop
 }
 
 /* Far behind the original context queries grow, so that attention stays as sharp. */
-static void sharpen(const struct forward *f, uint32_t position, float *q) {
+static void sharpen(const struct forward *f, const struct model_layer *l, uint32_t position, float *q) {
     const struct model_params *p = f->params;
-    if (p->temperature_scale == 0.0f || position < p->original_context) return;
-    double lengths = position / p->original_context; /* whole ones */
+    if (p->temperature_scale == 0.0f || (p->temperature_still && l->rotates)) return;
+    double lengths = (position + p->temperature_shift) / p->temperature_length; /* whole ones */
+    if (lengths == 0) return;
     f->kern->scale(q, (float)(1.0 + p->temperature_scale * exact_log(1.0 + lengths)), query_width(f));
 }
 
@@ -155,7 +164,8 @@ static void finish_qkv_task(void *context, unsigned member, size_t begin, size_t
             rotate_heads(f, rope, job->part->first + row, k, sizes->keys);
         }
         if (p->heads_normed_last) norm_queries_and_keys(f, l, q, k);
-        sharpen(f, job->part->rows[row].position, q);
+        if (p->heads_normed_bare && l->is->rotates) norm_bare(f, q, k);
+        sharpen(f, l->is, job->part->rows[row].position, q);
         k += (size_t)sizes->key_from * p->head_dim_k;
         forward__store(f, job->layer_index, &job->part->rows[row], k, v);
     }
@@ -173,7 +183,8 @@ static void find_pages(const struct attention_job *job, uint32_t head, uint32_t 
     }
 }
 
-static uint32_t first_visible(uint32_t position, const struct model_layer *l) {
+static uint32_t first_visible(uint32_t position, const struct model_layer *l, bool chunked) {
+    if (chunked && l->window > 0) return position / l->window * l->window;
     if (l->reach > 0) return position > l->reach ? position - l->reach : 0;
     return l->window > 0 && position >= l->window ? position - l->window + 1 : 0;
 }
@@ -192,7 +203,7 @@ static void gather_row(const struct attention_job *job, uint32_t row, uint32_t s
     uint32_t position = job->part->rows[row].position;
     memcpy(s->q + at * dim, f->q + row * query_width(f) + head * dim, group->count * dim * sizeof(float));
     for (size_t i = 0; i < group->count; i++) {
-        s->begin[at + i] = first_visible(position, job->layer->is);
+        s->begin[at + i] = first_visible(position, job->layer->is, f->params->chunked);
         s->end[at + i] = end_visible(position, seen, job->layer->is);
         if (job->layer->attn_sinks) s->sinks[at + i] = job->layer->attn_sinks[group->head + i];
     }

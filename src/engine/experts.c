@@ -28,6 +28,7 @@ void forward__carve_mixture(struct carver *c, const struct share_sizes *sizes, s
     m->chosen = forward__carve(c, entries, sizeof *m->chosen);
     m->weight = forward__carve(c, entries, sizeof *m->weight);
     m->entry = forward__carve(c, entries, sizeof *m->entry);
+    m->inward = forward__carve(c, entries, sizeof *m->inward);
     m->row = forward__carve(c, entries, sizeof *m->row);
     m->begin = forward__carve(c, e->count + 1, sizeof *m->begin);
     m->active = forward__carve(c, e->count, sizeof *m->active);
@@ -129,6 +130,7 @@ static void group_rows(struct mixture *m, const struct model_experts *e, uint32_
         uint32_t at = m->begin[m->chosen[i]]++;
         m->entry[i] = at;
         m->row[at] = i / e->used;
+        m->inward[at] = m->weight[i];
     }
     memmove(m->begin + 1, m->begin, e->count * sizeof *m->begin);
     m->begin[0] = 0;
@@ -184,6 +186,7 @@ static void expert_gate_task(void *context, unsigned member, size_t begin, size_
                             .out = &m->gated,
                             .out_row = m->begin[s.expert],
                             .out_column = own.begin,
+                            .weights = job->f->params->experts.inward ? m->inward : NULL,
                             .up_out = m->up,
                             .int8 = forward__wants_int8(&l->expert_down)};
         gate.x.rows = m->row + m->begin[s.expert];
@@ -219,7 +222,7 @@ static void add_experts(const struct mixture_job *job, size_t row, float *sum) {
         float *down = m->down + (size_t)m->entry[i] * width;
         const float *bias = bias_of(job->layer->expert_down_bias, m->chosen[i], width);
         if (bias) f->kern->add(down, bias, width);
-        f->kern->scale(down, m->weight[i], width);
+        if (!f->params->experts.inward) f->kern->scale(down, m->weight[i], width);
         f->kern->add(sum, down, width);
     }
 }

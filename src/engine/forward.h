@@ -88,7 +88,7 @@ struct forward_rope {
 struct mixture {
     float *scores, *ranks, *shared_gate; /* [row][expert], the last [row] */
     uint32_t *chosen, *entry;            /* [row][used]: expert; place among the entries */
-    float *weight;                       /* [row][used] */
+    float *weight, *inward;              /* [row][used]; [entry]: the same, where it is on what goes in */
     uint32_t *row, *begin;               /* [entry]; [expert + 1]: its first entry */
     uint32_t *active, active_count;      /* experts that have entries */
     struct activations gated;            /* [entry] */

@@ -243,6 +243,10 @@ static void finish_gate(const struct forward *f, const struct gate *g, size_t ro
                         float *up) {
     float *out = g->out->f32 + row * g->out->f32_stride + g->out_column + first;
     const float *bias = up ? g->gate_bias : g->up_bias;
+    if (g->weights) {
+        f->kern->scale(out, g->weights[row], count);
+        if (up) f->kern->scale(up, g->weights[row], count);
+    }
     if (bias) f->kern->add(out, bias + first, count);
     if (up && g->up_bias) f->kern->add(up, g->up_bias + first, count);
     activate(f, out, up, count, out);

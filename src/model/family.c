@@ -13,6 +13,7 @@
 #define NORMED FAMILY_EXPERTS_NORMED
 #define ENCODER FAMILY_ENCODER
 #define FOLLOW FAMILY_NORMS_FOLLOW
+#define LLAMA4 (FAMILY_CHUNKED | FAMILY_GLOBAL_STILL | FAMILY_EXPERTS_SIGMOID | FAMILY_EXPERTS_INWARD)
 
 static const struct model_family families[] = {
     {"llama", PAIRS, RMS, SILU, NORMED},
@@ -74,6 +75,7 @@ static const struct model_family families[] = {
     {"starcoder", HALVES, LAYER, GELU, FAMILY_POSITIONS, .still_every = 1},
     {"gptneox", HALVES, LAYER, GELU, FAMILY_PARALLEL_SAID},
     {"falcon", HALVES, LAYER, GELU, FAMILY_PARALLEL},
+    {"llama4", PAIRS, RMS, SILU, LLAMA4, .global_every = 4},
     {"hy_v3", HALVES, RMS, SILU, FAMILY_EXPERTS_SIGMOID},
     {"bert", HALVES, LAYER, MODEL_GELU_ERF, ENCODER | FOLLOW | FAMILY_POSITIONS, .still_every = 1},
     {"nomic-bert", HALVES, LAYER, SILU, ENCODER | FOLLOW},

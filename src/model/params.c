@@ -6,7 +6,7 @@
 
 #include "model/builder.h"
 
-enum { WIDTH_MAX = 1 << 20, VOCAB_MAX = 1 << 24, KEY_BYTES = 96, HEAD_DIM_MAX = 576 };
+enum { WIDTH_MAX = 1 << 20, VOCAB_MAX = 1 << 24, KEY_BYTES = 96, HEAD_DIM_MAX = 576, CHUNK = 8192 };
 
 /* "llama.block_count" of "block_count". */
 static const char *full_key(const struct builder *b, const char *name, char out[KEY_BYTES]) {
@@ -270,6 +270,7 @@ static int read_scales(struct builder *b) {
     if (rc == 0) rc = read_number(b, "attn_logit_softcapping", true, &p->attention_softcap);
     if (rc == 0) rc = read_number(b, "final_logit_softcapping", true, &p->logit_softcap);
     if (rc == 0) rc = read_number(b, "attention.temperature_scale", true, &p->temperature_scale);
+    p->temperature_length = p->original_context;
     if (b->family->traits & FAMILY_LOGITS_DIVIDED) p->logit_scale = 1 / p->logit_scale;
     return rc;
 }
@@ -281,9 +282,23 @@ static int read_norm(struct builder *b) {
     return read_positive(b, key, &p->norm_epsilon);
 }
 
+/* Llama 4 keeps their size and its temperatures to itself. */
+static int read_chunks(struct builder *b) {
+    struct model_params *p = &b->m->params;
+    p->window = CHUNK;
+    int rc = read_optional(b, "attention.sliding_window", &p->window);
+    if (rc < 0 || p->window == 0) return rc;
+    p->chunked = p->temperature_still = true;
+    p->temperature_scale = 0.1f;
+    p->temperature_length = CHUNK;
+    p->temperature_shift = 1;
+    return 0;
+}
+
 static int read_window(struct builder *b) {
     struct model_params *p = &b->m->params;
     uint32_t only = b->family->window_layers;
+    if (b->family->traits & FAMILY_CHUNKED) return read_chunks(b);
     if (b->family->global_every == 0 || (only > 0 && only != p->layers)) return 0;
     return read_optional(b, "attention.sliding_window", &p->window);
 }
@@ -323,6 +338,8 @@ static int read_experts(struct builder *b) {
     if (e->count > MODEL_EXPERTS_MAX)
         return error_set(b->error, ERR_LIMIT, "%u experts are more than %u", e->count, MODEL_EXPERTS_MAX);
     e->normed = b->family->traits & FAMILY_EXPERTS_NORMED;
+    e->inward = b->family->traits & FAMILY_EXPERTS_INWARD;
+    p->heads_normed_bare = (b->family->traits & FAMILY_CHUNKED) && e->count != 128; /* not in Maverick */
     gguf_bool(&b->m->gguf, full_key(b, "expert_weights_norm", key), &e->normed);
     rc = read_count(b, "expert_used_count", e->count < MODEL_EXPERTS_USED_MAX ? e->count : MODEL_EXPERTS_USED_MAX,
                     &e->used);

@@ -28,6 +28,7 @@ struct model_experts {
     uint32_t groups, groups_used; /* experts are chosen from the best groups only; 0 or 1: from all */
     enum model_gating gating;
     bool normed; /* the weights of the chosen are made to sum up to 1 */
+    bool inward; /* weights are on what goes into an expert, not on what comes out */
     float scale; /* on the weights, after that */
 };
 
@@ -51,10 +52,12 @@ struct model_params {
     enum model_pairing pairing;
     struct model_rope rope, rope_local; /* of layers that see everything, of those with a window */
     uint32_t window;                    /* positions that a layer with a window sees; 0: no layer has one */
+    bool chunked;                       /* such a layer sees from the last multiple of `window` on */
     uint32_t reach;                     /* of an encoder, instead: how far it sees to either side */
     enum model_norm norm;
     float norm_epsilon;
     enum model_activation activation;
+    bool heads_normed_bare; /* where a layer rotates, its queries and keys are normed behind that, by no weights */
     bool parallel, heads_normed_last; /* attention and FFN read the same input; queries and keys are normed turned */
     bool tied;                                          /* the head is the embedding */
     uint32_t pooled_width; /* of an embedding between the two last matrices that it passes; 0: there are none */
@@ -63,5 +66,8 @@ struct model_params {
     float embedding_scale, residual_scale, logit_scale; /* factors; 1: none */
     float attention_scale;                  /* on q.k; 1 / sqrt(head_dim_k) unless the file says otherwise */
     float attention_softcap, logit_softcap; /* cap * tanh(x / cap); 0: none */
-    float temperature_scale; /* b: q grows by 1 + b ln(1 + floor(position / original_context)); 0: none */
+    /* b: q grows by 1 + b ln(1 + floor((position + shift) / length)), in all layers or in those that do not rotate */
+    float temperature_scale; /* 0: it does not */
+    uint32_t temperature_length, temperature_shift;
+    bool temperature_still;
 };

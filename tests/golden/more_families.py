@@ -16,6 +16,8 @@ from engine import tiny_model
 EXPECTED = Path(__file__).with_suffix(".json")
 SEED = 1
 TOKENS = [int(token) for token in np.random.default_rng([SEED, 99]).integers(0, 512, 48)]
+# Of families whose layers change their ways after many tokens: so many, of which the last ones count.
+FAR = {"llama4-far": 8200}
 POSITIONS, VOCAB = list(range(0, 48, 6)) + [47], list(range(3, 512, 64))
 
 
@@ -27,6 +29,13 @@ def fused_attention_with_norms(f, layer):
 
 def biased_fused_attention(f, layer):
     return tiny_model().fused_attention(f, layer) | {"attn_qkv.bias": ((f.heads + 2 * f.kv_heads) * f.head_dim,)}
+
+
+def many_experts(count):
+    def part(f, layer):
+        made = tiny_model().experts(256, shared=256)(f, layer)
+        return {name: (count, *shape[1:]) if "shexp" not in name else shape for name, shape in made.items()}
+    return part
 
 
 def output_bias(f, layer):
@@ -56,6 +65,12 @@ def families():
                   keys={"logit_scale": 0.25})
     qwen3 = dict(head_dim=64, rope_dims=None, rope_base=1e6)
     chosen_plain = t.leading(1, t.gated_ffn, t.experts(256, shared=256))
+    def llama4(layers, count, **more):
+        keys = {"expert_count": count, "expert_used_count": 1, "expert_feed_forward_length": 256,
+                "interleave_moe_layer_step": 1} | more
+        parts = [t.attention(), many_experts(count)]
+        return t.Family("llama4", parts, layers=layers, head_dim=64, rope_base=5e5, keys=keys, constants={
+            "rope_freqs.weight": lambda rng: t.llama3_factors(rng, dims=64)})
     biased_norms = dict(layer_norm=True, norm_bias=True)
     three_axes = {"rope.dimension_sections": [12, 10, 10, 0]}
     return {
@@ -115,12 +130,20 @@ def families():
                            layer_norm=True, norm_bias=True, rope_dims=None),
         "falcon-40b": t.Family("falcon", [t.fused_attention, ungated_ffn], norms=("attn_norm", "attn_norm_2"),
                                layer_norm=True, norm_bias=True, rope_dims=None),
+        "llama4": llama4(4, 16),
+        "llama4-far": llama4(4, 4, context_length=16384),
+        "llama4-maverick": llama4(4, 128),
         "hy_v3": t.Family("hy_v3", [t.attention(qk_norm="head"), chosen_plain], head_dim=64,
                           keys=shared | {"expert_weights_norm": True, "expert_weights_scale": 2.5}),
     }
 
 
+def tokens_of(name):
+    return [int(token) for token in np.resize(TOKENS, FAR.get(name, len(TOKENS)))]
+
+
 def expectation(logits):
+    logits = logits[-len(TOKENS):]
     return {"argmax": logits.argmax(1).tolist(),
             "logits": [[float(f"{x:.6g}") for x in row] for row in logits[np.ix_(POSITIONS, VOCAB)]]}
 
@@ -133,9 +156,10 @@ def main():
             family = families()[name]
             path = Path(folder) / "tiny.gguf"
             crc = tiny_model().write(family, name, path, SEED)
-            command = [sys.argv[1], path, ",".join(map(str, TOKENS))]
+            tokens = tokens_of(name)
+            command = [sys.argv[1], path, ",".join(map(str, tokens))]
             logits = np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout, "<f4")
-            found[name] = {"weights_crc32": f"{crc:08x}"} | expectation(logits.reshape(len(TOKENS), -1))
+            found[name] = {"weights_crc32": f"{crc:08x}"} | expectation(logits.reshape(len(tokens), -1))
     EXPECTED.write_text("{\n" + ",\n".join(f"{json.dumps(n)}: {json.dumps(v)}" for n, v in found.items()) + "\n}\n")
 
 
