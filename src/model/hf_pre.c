@@ -73,10 +73,10 @@ static void list_step(const json_t *step, struct text *out) {
     if (is_type(step, "ByteLevel") && !json_is_false(json_object_get(step, "use_regex"))) add_expression(out, GPT2);
 }
 
-static bool has_type(const json_t *step, const char *type) {
+bool hf_has_step(const json_t *step, const char *type) {
     size_t i;
     const json_t *one;
-    json_array_foreach(json_object_get(step, "pretokenizers"), i, one) if (has_type(one, type)) return true;
+    json_array_foreach(json_object_get(step, "pretokenizers"), i, one) if (hf_has_step(one, type)) return true;
     return is_type(step, type);
 }
 
@@ -84,7 +84,7 @@ static bool has_type(const json_t *step, const char *type) {
 static bool has_more(const json_t *pre) {
     static const char *const types[] = {"Punctuation", "Whitespace", "WhitespaceSplit"};
     for (size_t i = 0; i < ARRAY_LEN(types); i++)
-        if (has_type(pre, types[i])) return true;
+        if (hf_has_step(pre, types[i])) return true;
     return false;
 }
 
@@ -92,7 +92,7 @@ int hf_write_pre(const json_t *tokenizer, struct gguf_writer *w, struct error *e
     const json_t *pre = json_object_get(tokenizer, "pre_tokenizer");
     const struct known *found = NULL;
     struct text all = {0};
-    if (!has_type(pre, "ByteLevel"))
+    if (!hf_has_step(pre, "ByteLevel"))
         return error_set(error, ERR_UNSUPPORTED,
                          "tokenizer.json: its tokens are neither of bytes nor does it fall back on bytes");
     list_step(pre, &all);

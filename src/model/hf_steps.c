@@ -218,7 +218,7 @@ static int add_pre(struct list *l, const json_t *step) {
 int hf_write_steps(const json_t *tokenizer, bool raw, struct gguf_writer *w, struct error *error) {
     struct list l = {.raw = raw, .error = error};
     int rc = add_pre(&l, json_object_get(tokenizer, "pre_tokenizer"));
-    if (rc == 0 && (l.count > 0 || !raw)) rc = write(&l, TOKENIZER_STEPS, w); /* none at all is not gpt-2's */
+    if (rc == 0) rc = write(&l, TOKENIZER_STEPS, w);
     deinit(&l);
     return rc;
 }
@@ -228,6 +228,12 @@ int hf_write_steps(const json_t *tokenizer, bool raw, struct gguf_writer *w, str
 static int add_replace(struct list *l, const json_t *step) {
     const json_t *from = json_object_get(json_object_get(step, "pattern"), "String");
     const json_t *to = json_object_get(step, "content");
+    const char *regex = json_string_value(json_object_get(json_object_get(step, "pattern"), "Regex"));
+    if (regex && strcmp(regex, " {2,}") == 0 && json_string_length(to) > 0) {
+        int rc = add(l, "squeeze ");
+        if (rc == 0) text_add_str(&l->texts[l->count - 1], json_string_value(to));
+        return rc;
+    }
     if (!json_is_string(from) || json_string_length(from) == 0 || !json_is_string(to))
         return refuse(l, "normalizer with its pattern", step);
     bool spelling = strcmp(json_string_value(from), " ") == 0 && strcmp(json_string_value(to), VOCABULARY_SPACE) == 0;
@@ -247,7 +253,13 @@ static int add_strip(struct list *l, const json_t *step) {
 }
 
 static int add_normal(struct list *l, const json_t *step) {
-    static const char *const forms[][2] = {{"NFC", "nfc"}, {"NFD", "nfd"}, {"NFKC", "nfkc"}, {"NFKD", "nfkd"}};
+    static const char *const names[][2] = {{"NFC", "nfc"},
+                                           {"NFD", "nfd"},
+                                           {"NFKC", "nfkc"},
+                                           {"NFKD", "nfkd"},
+                                           {"Lowercase", "lowercase"},
+                                           {"StripAccents", "unmark"},
+                                           {"Precompiled", "charsmap"}};
     size_t i;
     const json_t *one, *prepended = json_object_get(step, "prepend");
     int rc = 0;
@@ -256,8 +268,8 @@ static int add_normal(struct list *l, const json_t *step) {
         json_array_foreach(json_object_get(step, "normalizers"), i, one) if (rc == 0) rc = add_normal(l, one);
         return rc;
     }
-    for (i = 0; i < ARRAY_LEN(forms); i++)
-        if (is_type(step, forms[i][0])) return add(l, forms[i][1]);
+    for (i = 0; i < ARRAY_LEN(names); i++)
+        if (is_type(step, names[i][0])) return add(l, names[i][1]);
     if (is_type(step, "Strip")) return add_strip(l, step);
     if (is_type(step, "Replace")) return add_replace(l, step);
     if (!is_type(step, "Prepend") || !json_is_string(prepended)) return refuse(l, "normalizer", step);
@@ -270,7 +282,9 @@ static int add_normal(struct list *l, const json_t *step) {
 
 int hf_write_normal(const json_t *tokenizer, bool raw, struct gguf_writer *w, struct error *error) {
     struct list l = {.raw = raw, .error = error};
+    const json_t *pre = json_object_get(tokenizer, "pre_tokenizer");
     int rc = add_normal(&l, json_object_get(tokenizer, "normalizer"));
+    if (rc == 0 && raw && hf_has_step(pre, "WhitespaceSplit")) rc = add(&l, "words");
     if (rc == 0 && l.count > 0) rc = write(&l, TOKENIZER_NORMAL, w);
     deinit(&l);
     return rc;

@@ -133,6 +133,17 @@ static void write_tokens(const struct vocab *v) {
     for (uint32_t i = 0; i < v->count; i++) gguf_write_item_u32(v->out, v->tokens[i].type);
 }
 
+/* What is done to texts and their spaces. */
+static int write_spaces(struct vocab *v, struct error *error) {
+    const json_t *tokenizer = v->json->tokenizer;
+    int rc = hf_write_normal(tokenizer, true, v->out, error);
+    if (rc == 0) rc = hf_write_steps(tokenizer, true, v->out, error);
+    gguf_write_bool(v->out, KEY("add_space_prefix"), hf_adds_space(tokenizer));
+    if (hf_adds_missing_space(tokenizer)) gguf_write_bool(v->out, TOKENIZER_SPACE_ONCE, true);
+    if (hf_adds_first_space(tokenizer)) gguf_write_bool(v->out, TOKENIZER_SPACE_FIRST, true);
+    return rc;
+}
+
 /* ---- merges ---- */
 
 /* "left right", or ["left", "right"], as one text with the space in `out`; its place in *space. */
@@ -198,17 +209,6 @@ static int write_byte_level(struct vocab *v, struct error *error) {
 static void write_scores(const struct vocab *v) {
     gguf_write_array(v->out, KEY("scores"), GGUF_F32, v->count);
     for (uint32_t i = 0; i < v->count; i++) gguf_write_item_f32(v->out, v->tokens[i].score);
-}
-
-/* What is done to texts and their spaces. */
-static int write_spaces(struct vocab *v, struct error *error) {
-    const json_t *tokenizer = v->json->tokenizer;
-    int rc = hf_write_normal(tokenizer, true, v->out, error);
-    if (rc == 0) rc = hf_write_steps(tokenizer, true, v->out, error);
-    gguf_write_bool(v->out, KEY("add_space_prefix"), hf_adds_space(tokenizer));
-    if (hf_adds_missing_space(tokenizer)) gguf_write_bool(v->out, TOKENIZER_SPACE_ONCE, true);
-    if (hf_adds_first_space(tokenizer)) gguf_write_bool(v->out, TOKENIZER_SPACE_FIRST, true);
-    return rc;
 }
 
 static int write_sentencepiece(struct vocab *v, struct error *error) {
@@ -309,9 +309,10 @@ static int write_unigram(struct vocab *v, struct error *error) {
     write_tokens(v);
     write_scores(v);
     write_map(v);
-    gguf_write_bool(v->out, KEY("add_space_prefix"), hf_adds_space(v->json->tokenizer));
     gguf_write_bool(v->out, KEY("remove_extra_whitespaces"), hf_merges_spaces(v->json->tokenizer));
-    return 0;
+    if (json_is_true(json_object_get(v->model, "byte_fallback")))
+        gguf_write_bool(v->out, TOKENIZER_BYTE_FALLBACK, true);
+    return write_spaces(v, error);
 }
 
 /* ---- tokens with a part to play ---- */

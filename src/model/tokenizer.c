@@ -48,7 +48,7 @@ int token_list_add(struct token_list *l, uint32_t id) {
 
 static int read_steps(struct tokenizer *t, const struct gguf *g, struct error *error) {
     const struct gguf_value *steps = gguf_find(g, TOKENIZER_STEPS);
-    int rc = normal_init(&t->normal, gguf_find(g, TOKENIZER_NORMAL), error);
+    int rc = normal_init(&t->normal, gguf_find(g, TOKENIZER_NORMAL), &t->unigram.map, error);
     return rc == 0 && steps ? steps_new(&t->steps, steps, error) : rc;
 }
 
@@ -70,7 +70,8 @@ int tokenizer_new(struct tokenizer **out, const struct gguf *g, struct error *er
         rc = symbols_init(&t->symbols, &t->vocabulary, g, error);
     if (rc == 0) rc = partition_init(&t->partition, &t->vocabulary);
     if (rc == 0 && t->vocabulary.kind == VOCABULARY_BPE) rc = read_splitting(t, g, error);
-    if (rc == 0 && t->vocabulary.kind == VOCABULARY_SPM) rc = read_steps(t, g, error);
+    bool spaced = t->vocabulary.kind == VOCABULARY_SPM || t->vocabulary.kind == VOCABULARY_UNIGRAM;
+    if (rc == 0 && spaced) rc = read_steps(t, g, error);
     if (rc == 0) {
         *out = t;
         return 0;
@@ -163,6 +164,11 @@ static bool begins_with_space(struct gguf_string text) {
     return text.len > 0 && (text.data[0] == ' ' || (text.len >= 3 && memcmp(text.data, VOCABULARY_SPACE, 3) == 0));
 }
 
+static int encode_by_unigram(void *context, const char *word, size_t len) {
+    struct encoder *e = context;
+    return unigram_encode_word(&e->tokenizer->unigram, word, len, e->words.out);
+}
+
 static int encode_sentencepiece(struct encoder *e, struct gguf_string text, bool prefix) {
     const struct tokenizer *t = e->tokenizer;
     bool well_formed = true;
@@ -172,16 +178,20 @@ static int encode_sentencepiece(struct encoder *e, struct gguf_string text, bool
     if (rc < 0 || text.len == 0) return rc;
     if (t->vocabulary.space_once && begins_with_space(text)) prefix = false;
     if ((rc = unescape(e, &text, prefix)) < 0) return rc;
-    return well_formed && t->steps ? steps_run(t->steps, text.data, text.len, encode_raw, &e->words)
-                                   : encode_raw(&e->words, text.data, text.len);
+    bool unigram = t->vocabulary.kind == VOCABULARY_UNIGRAM;
+    splitter_word *word = unigram ? encode_by_unigram : encode_raw;
+    void *context = unigram ? (void *)e : &e->words;
+    return well_formed && t->steps ? steps_run(t->steps, text.data, text.len, word, context)
+                                   : word(context, text.data, text.len);
 }
 
 static int encode_part(struct encoder *e, struct gguf_string text, bool prefix) {
     const struct tokenizer *t = e->tokenizer;
     const struct vocabulary *v = &t->vocabulary;
-    if (v->kind == VOCABULARY_WORDPIECE) return wordpiece_encode(&t->symbols, text.data, text.len, e->words.out);
-    if (v->kind == VOCABULARY_UNIGRAM) return unigram_encode(&t->unigram, text.data, text.len, e->words.out);
-    if (v->kind == VOCABULARY_SPM) return encode_sentencepiece(e, text, prefix);
+    struct token_list *out = e->words.out;
+    if (v->kind == VOCABULARY_WORDPIECE) return wordpiece_encode(&t->symbols, text.data, text.len, out);
+    if (v->kind == VOCABULARY_UNIGRAM && !t->steps) return unigram_encode(&t->unigram, text.data, text.len, out);
+    if (v->kind == VOCABULARY_SPM || v->kind == VOCABULARY_UNIGRAM) return encode_sentencepiece(e, text, prefix);
     int rc = vocabulary_is_byte_level(v) ? 0 : unescape(e, &text, prefix);
     return rc < 0 ? rc : encode_bpe(e, text.data, text.len);
 }

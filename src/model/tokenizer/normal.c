@@ -45,14 +45,22 @@ static bool read_replacement(struct gguf_string rest, struct gguf_string *from, 
     return true;
 }
 
-static bool is_step(struct gguf_string step) {
-    struct gguf_string rest, to;
-    if (take_name(step, "replace", &rest)) return read_replacement(rest, &rest, &to);
-    return find_form(step) || take_name(step, "prepend", &rest) || take_name(step, "strip", &rest);
+static bool is_named(struct gguf_string step, const char *name) {
+    return step.len == strlen(name) && memcmp(step.data, name, step.len) == 0;
 }
 
-int normal_init(struct normal *n, const struct gguf_value *steps, struct error *error) {
-    *n = (struct normal){steps};
+static bool is_step(struct gguf_string step) {
+    static const char *const names[] = {"words", "charsmap", "lowercase", "unmark"};
+    struct gguf_string rest, to;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (is_named(step, names[i])) return true;
+    if (take_name(step, "replace", &rest)) return read_replacement(rest, &rest, &to);
+    return find_form(step) || take_name(step, "prepend", &rest) || take_name(step, "strip", &rest) ||
+           take_name(step, "squeeze", &rest);
+}
+
+int normal_init(struct normal *n, const struct gguf_value *steps, const struct charsmap *map, struct error *error) {
+    *n = (struct normal){steps, map};
     if (steps == NULL) return 0;
     if (steps->type != GGUF_ARRAY || steps->item_type != GGUF_STRING || steps->count > STEPS_MAX)
         return error_set(error, ERR_INVALID, "the tokenizer's normalisation is not an array of at most %d texts",
@@ -111,10 +119,67 @@ static void add_stripped(struct gguf_string sides, struct gguf_string text, stru
     text_add(out, begin, (size_t)(end - begin));
 }
 
-static int add_done(struct gguf_string step, struct gguf_string text, struct text *out) {
+static void add_squeezed(struct gguf_string by, struct gguf_string text, struct text *out) {
+    for (size_t at = 0, n; at < text.len; at += n) {
+        for (n = 0; at + n < text.len && text.data[at + n] == ' ';) n++;
+        if (n > 1)
+            text_add(out, by.data, by.len);
+        else
+            text_add(out, text.data + at, n = 1);
+    }
+}
+
+static void add_words(struct gguf_string text, struct text *out) {
+    bool between = false;
+    for (const char *at = text.data, *end = at + text.len, *next; at < end; at = next) {
+        next = at;
+        bool white = utf8_is_white(utf8_next(&next));
+        if (!white && between && out->len > 0) text_add_char(out, ' ');
+        if (!white) text_add(out, at, (size_t)(next - at));
+        between = white;
+    }
+}
+
+static void add_mapped(const struct charsmap *map, struct gguf_string text, struct text *out) {
+    for (size_t at = 0, used; at < text.len; at += used) {
+        const char *to = text.data + at;
+        size_t len = 0;
+        used = map ? charsmap_find(map, text.data + at, text.len - at, &to, &len) : 0;
+        if (used == 0) used = len = utf8_len(text.data + at, text.len - at);
+        text_add(out, to, len);
+    }
+}
+
+static void add_lowercase(struct gguf_string text, struct text *out) {
+    for (const char *at = text.data, *end = at + text.len; at < end;) {
+        uint32_t c = utf8_next(&at);
+        char bytes[4];
+        size_t len = utf8_put((uint32_t)utf8proc_tolower((utf8proc_int32_t)c), bytes);
+        if (c == 0x130)
+            text_add_str(out, "i\xcc\x87"); /* the one whose lower case is two characters */
+        else
+            text_add(out, bytes, len);
+    }
+}
+
+static void add_unmarked(struct gguf_string text, struct text *out) {
+    for (const char *at = text.data, *end = at + text.len, *next; at < end; at = next) {
+        next = at;
+        utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)utf8_next(&next));
+        if (category < UTF8PROC_CATEGORY_MN || category > UTF8PROC_CATEGORY_ME)
+            text_add(out, at, (size_t)(next - at));
+    }
+}
+
+static int add_done(const struct normal *n, struct gguf_string step, struct gguf_string text, struct text *out) {
     struct gguf_string rest;
     const struct form *form = find_form(step);
     if (form) return add_form(form, text, out);
+    if (is_named(step, "words")) add_words(text, out);
+    if (is_named(step, "charsmap")) add_mapped(n->map, text, out);
+    if (is_named(step, "lowercase")) add_lowercase(text, out);
+    if (is_named(step, "unmark")) add_unmarked(text, out);
+    if (take_name(step, "squeeze", &rest)) add_squeezed(rest, text, out);
     if (take_name(step, "strip", &rest)) {
         add_stripped(rest, text, out);
     } else if (take_name(step, "replace", &rest)) {
@@ -131,7 +196,7 @@ int normal_run(const struct normal *n, struct gguf_string text, struct text *buf
     *out = text;
     for (uint64_t i = 0; n->steps && i < n->steps->count && rc == 0; i++) {
         struct text made = {0};
-        rc = add_done(n->steps->strings[i], *out, &made);
+        rc = add_done(n, n->steps->strings[i], *out, &made);
         if (made.failed) rc = ERR_NOMEM;
         text_deinit(buffer);
         *buffer = made;

@@ -19,6 +19,21 @@ static int read_map(struct unigram *u, const struct gguf *g, struct error *error
     return error_set(error, ERR_INVALID, "%s is not SentencePiece's", key);
 }
 
+/* False unless all bytes have tokens. */
+static bool find_bytes(struct unigram *u) {
+    const struct vocabulary *v = u->vocabulary;
+    bool found[256] = {false};
+    size_t count = 0;
+    for (uint32_t id = 0; id < v->count; id++) {
+        char byte;
+        if (!vocabulary_byte(v->texts[id], &byte)) continue;
+        u->byte_tokens[(unsigned char)byte] = id;
+        count += !found[(unsigned char)byte];
+        found[(unsigned char)byte] = true;
+    }
+    return count == 256;
+}
+
 int unigram_init(struct unigram *u, const struct vocabulary *v, const struct gguf *g, struct error *error) {
     double lowest = DBL_MAX;
     *u = (struct unigram){.vocabulary = v};
@@ -34,6 +49,8 @@ int unigram_init(struct unigram *u, const struct vocabulary *v, const struct ggu
         if (rc < 0) error_set(error, rc, "no memory for the vocabulary");
     }
     u->unknown_score = lowest - unknown_penalty;
+    gguf_bool(g, TOKENIZER_BYTE_FALLBACK, &u->by_bytes);
+    if (u->by_bytes) u->by_bytes = find_bytes(u);
     return rc;
 }
 
@@ -116,13 +133,25 @@ static void go_on(const struct unigram *u, const char *text, size_t len, size_t 
     if (!known) offer(&steps[at + char_len], unknown, at, score + u->unknown_score);
 }
 
+/* The tokens of bytes, the last one first. */
+static int add_bytes(const struct unigram *u, const char *text, size_t begin, size_t end, struct token_list *out) {
+    int rc = 0;
+    while (end > begin && rc == 0) rc = token_list_add(out, u->byte_tokens[(unsigned char)text[--end]]);
+    return rc;
+}
+
 /* From the end to the front; unknown characters side by side are one token. */
-static int collect(const struct unigram *u, const struct step *steps, size_t len, struct token_list *out) {
+static int collect(const struct unigram *u, const char *text, const struct step *steps, size_t len,
+                   struct token_list *out) {
     size_t first = out->count;
     bool was_unknown = false;
     int rc = 0;
     for (size_t at = len; at > 0 && rc == 0; at = steps[at].begin) {
         bool is_unknown = (int64_t)steps[at].token == u->vocabulary->unknown;
+        if (is_unknown && u->by_bytes) {
+            rc = add_bytes(u, text, steps[at].begin, at, out);
+            continue;
+        }
         bool counts = steps[at].token != UINT32_MAX && !(is_unknown && was_unknown);
         if (counts) rc = token_list_add(out, steps[at].token);
         was_unknown = is_unknown;
@@ -135,19 +164,35 @@ static int collect(const struct unigram *u, const struct step *steps, size_t len
     return rc;
 }
 
+static int encode(const struct unigram *u, const struct text *normal, struct token_list *out) {
+    struct step *steps = normal->failed || normal->len >= UINT32_MAX ? NULL : malloc((normal->len + 1) * sizeof *steps);
+    int rc = steps ? 0 : ERR_NOMEM;
+    for (size_t i = 0; rc == 0 && i <= normal->len; i++) steps[i] = (struct step){.score = i ? -DBL_MAX : 0};
+    for (size_t at = 0, n; rc == 0 && at < normal->len; at += n) {
+        n = utf8_len(normal->data + at, normal->len - at);
+        if (n == 0) n = 1;
+        go_on(u, normal->data, normal->len, at, n, steps);
+    }
+    if (rc == 0) rc = collect(u, normal->data, steps, normal->len, out);
+    free(steps);
+    return rc;
+}
+
 int unigram_encode(const struct unigram *u, const char *text, size_t len, struct token_list *out) {
     struct text normal = {0};
     normalize(u, text, len, &normal);
-    struct step *steps = normal.failed || normal.len >= UINT32_MAX ? NULL : malloc((normal.len + 1) * sizeof *steps);
-    int rc = steps ? 0 : ERR_NOMEM;
-    for (size_t i = 0; rc == 0 && i <= normal.len; i++) steps[i] = (struct step){.score = i ? -DBL_MAX : 0};
-    for (size_t at = 0, n; rc == 0 && at < normal.len; at += n) {
-        n = utf8_len(normal.data + at, normal.len - at);
-        if (n == 0) n = 1;
-        go_on(u, normal.data, normal.len, at, n, steps);
-    }
-    if (rc == 0) rc = collect(u, steps, normal.len, out);
-    free(steps);
+    int rc = encode(u, &normal, out);
     text_deinit(&normal);
+    return rc;
+}
+
+int unigram_encode_word(const struct unigram *u, const char *word, size_t len, struct token_list *out) {
+    struct text spelt = {0};
+    for (size_t i = 0; i < len; i++) {
+        bool space = word[i] == ' ';
+        text_add(&spelt, space ? VOCABULARY_SPACE : word + i, space ? 3 : 1);
+    }
+    int rc = encode(u, &spelt, out);
+    text_deinit(&spelt);
     return rc;
 }

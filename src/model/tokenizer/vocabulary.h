@@ -15,11 +15,13 @@
 /* Keys of this program's own, for what a tokenizer.json says and GGUF has no key for: how text is cut into words
  * (steps.h), what is done to it before (normal.h), whether words that are tokens are merged, for each token a 1 where
  * it takes the white space before it, a 2 where it takes that behind it; and of the space that is put in front of
- * texts, whether those get none that begin with one, and those none that do not begin the whole. */
+ * texts, whether those get none that begin with one, and those none that do not begin the whole. Of Unigram, whether
+ * it falls back on bytes. */
 #define TOKENIZER_STEPS         "tokenizer.caravan.steps"
 #define TOKENIZER_NORMAL        "tokenizer.caravan.normal"
 #define TOKENIZER_IGNORE_MERGES "tokenizer.caravan.ignore_merges"
 #define TOKENIZER_STRIPS        "tokenizer.caravan.strips"
+#define TOKENIZER_BYTE_FALLBACK "tokenizer.caravan.byte_fallback"
 #define TOKENIZER_SPACE_ONCE    "tokenizer.caravan.space_once"
 #define TOKENIZER_SPACE_FIRST   "tokenizer.caravan.space_first"
 
