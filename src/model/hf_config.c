@@ -35,6 +35,14 @@ static const struct hf_family families[] = {
     {"ernie4_5", "ernie4_5", 0},
     {"deepseek_v2", "deepseek2", HF_LATENT},
     {"deepseek_v3", "deepseek2", HF_LATENT},
+    {"cohere", "command-r", HF_NO_HEAD | HF_NO_BIAS},
+    {"olmoe", "olmoe", 0},
+    {"arcee", "arcee", HF_TURN},
+    {"nemotron", "nemotron", HF_ADD_ONE},
+    {"minicpm", "minicpm", HF_TURN | HF_LONG_ROPE},
+    {"hunyuan_v1_dense", "hunyuan-dense", 0},
+    {"glm4_moe", "glm4moe", HF_POST_ATTENTION | HF_SIGMOID},
+    {"dots1", "dots1", HF_SIGMOID},
     {"bert", "bert", HF_ENCODER},
     {"roberta", "bert", HF_ENCODER | HF_PADDED},
     {"xlm-roberta", "bert", HF_ENCODER | HF_PADDED},
@@ -54,7 +62,7 @@ static const struct {
     {"intermediate_size|n_inner", "feed_forward_length", COUNT},
     {"num_attention_heads|n_head", "attention.head_count", COUNT},
     {"rms_norm_eps|norm_eps", "attention.layer_norm_rms_epsilon", REAL},
-    {"layer_norm_eps|layer_norm_epsilon|norm_epsilon", "attention.layer_norm_epsilon", REAL},
+    {"layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps", "attention.layer_norm_epsilon", REAL},
     {"num_local_experts|num_experts|n_routed_experts", "expert_count", COUNT},
     {"num_experts_per_tok", "expert_used_count", COUNT},
     {"moe_intermediate_size", "expert_feed_forward_length", COUNT},
@@ -67,7 +75,7 @@ static const struct {
     {"attn_logit_softcapping", "attn_logit_softcapping", REAL},
     {"final_logit_softcapping", "final_logit_softcapping", REAL},
     {"logit_scale|logits_scaling", "logit_scale", REAL},
-    {"embedding_multiplier", "embedding_scale", REAL},
+    {"embedding_multiplier|scale_emb", "embedding_scale", REAL},
     {"residual_multiplier", "residual_scale", REAL},
     {"attention_multiplier", "attention.scale", REAL},
     {"use_parallel_residual", "use_parallel_residual", FLAG},
@@ -276,16 +284,24 @@ static int write_longrope(const struct hf_model *m, const json_t *rope, struct h
     return rc ? rc : write_divisors(m, json_object_get(rope, "short_factor"), "rope_factors_short.weight", out, error);
 }
 
+/* Hunyuan: how much slower all pairs turn, as the NTK-aware scaling has it. */
+static double slowed(const struct hf_model *m, const json_t *rope, const char *type) {
+    const json_t *alpha = json_object_get(rope, "alpha");
+    if (!type || strcmp(type, "dynamic") != 0 || !json_is_number(alpha) || m->head_dim <= 2) return 1;
+    return pow(json_number_value(alpha), m->head_dim / (m->head_dim - 2.0));
+}
+
 static int write_rope(const struct hf_model *m, struct hf_result *out, struct error *error) {
     const json_t *rope = hf_rope(m), *outer = hf_get(m, "rope_parameters"), *local = hf_get(m, "rope_local_base_freq");
     const char *type = rope ? json_string_value(first_of(rope, "rope_type|type")) : NULL;
     double base = rope_real(rope, "rope_theta", 0);
     const json_t *plain = hf_get(m, "rope_theta|rotary_emb_base");
     if (base == 0 && json_is_number(plain)) base = json_number_value(plain);
-    if (base > 0) write_real(m, out, "rope.freq_base", base);
+    if (base > 0) write_real(m, out, "rope.freq_base", base * slowed(m, rope, type));
     if (!local) local = json_object_get(json_object_get(outer, "sliding_attention"), "rope_theta");
     if (json_is_number(local)) write_real(m, out, "rope.freq_base_swa", json_number_value(local));
     if (m->rope_dims > 0) write_count(m, out, "rope.dimension_count", m->rope_dims);
+    if (type && strcmp(type, "dynamic") == 0 && json_is_number(json_object_get(rope, "alpha"))) return 0;
     if (m->family->flags & HF_LONG_ROPE) return write_longrope(m, rope, out, error);
     if (!type || strcmp(type, "default") == 0) return 0;
     if (strcmp(type, "llama3") == 0) return write_llama3(m, rope, base > 0 ? base : 10000, out, error);
@@ -326,10 +342,21 @@ static void write_latent(const struct hf_model *m, struct hf_result *out) {
     write_count(m, out, "attention.key_length", nope + m->rope_dims);
     write_count(m, out, "attention.value_length", (uint32_t)json_integer_value(hf_get(m, "v_head_dim")));
     if (scoring) write_count(m, out, "expert_gating_func", strcmp(scoring, "sigmoid") == 0 ? 2 : 1);
-    if (json_is_true(hf_get(m, "norm_topk_prob"))) {
-        char key[HF_KEY_BYTES];
+}
+
+static void write_gating(const struct hf_model *m, struct hf_result *out) {
+    char key[HF_KEY_BYTES];
+    if (m->family->flags & HF_SIGMOID) write_count(m, out, "expert_gating_func", MODEL_GATING_SIGMOID);
+    if (m->family->flags & (HF_SIGMOID | HF_LATENT) && json_is_true(hf_get(m, "norm_topk_prob")))
         gguf_write_bool(&out->writer, hf_key(m, "expert_weights_norm", key), true);
-    }
+}
+
+/* MiniCPM's, which are the widths that they were found for. */
+static void write_depth_scales(const struct hf_model *m, struct hf_result *out) {
+    const json_t *depth = hf_get(m, "scale_depth"), *base = hf_get(m, "dim_model_base");
+    if (json_is_number(depth)) write_real(m, out, "residual_scale", json_number_value(depth) / sqrt(m->layers));
+    if (json_is_number(base) && json_number_value(base) > 0)
+        write_real(m, out, "logit_scale", m->embd / json_number_value(base));
 }
 
 static void write_heads(const struct hf_model *m, struct hf_result *out) {
@@ -397,6 +424,8 @@ int hf_write_config(const struct hf_model *m, struct hf_result *out, struct erro
     if (!hf_get(m, "intermediate_size|n_inner")) write_count(m, out, "feed_forward_length", 4 * m->embd);
     if (m->vocab > 0) write_count(m, out, "vocab_size", m->vocab);
     write_heads(m, out);
+    write_gating(m, out);
+    write_depth_scales(m, out);
     write_window(m, out);
     return write_rope(m, out, error);
 }

@@ -16,6 +16,7 @@ enum hf_flag {
     HF_LONG_ROPE = 256,     /* its rope divisors are in the file even where they are not used */
     HF_ENCODER = 512,       /* it makes embeddings; a file beside the config says from which positions */
     HF_PADDED = 1024,       /* its table of positions begins with rows for padding */
+    HF_SIGMOID = 2048,      /* experts are chosen by sigmoids; the config says whether their weights are normed */
 };
 
 struct hf_family {

@@ -36,6 +36,8 @@ static const struct rule {
     {"self_attn.v_proj", "attn_v", WHOLE, true},
     {"self_attn.qkv_proj", "attn_qkv", WHOLE, true},
     {"self_attn.q_norm", "attn_q_norm", WHOLE, true},
+    {"self_attn.query_layernorm", "attn_q_norm", WHOLE, true},
+    {"self_attn.key_layernorm", "attn_k_norm", WHOLE, true},
     {"self_attn.k_norm", "attn_k_norm", WHOLE, true},
     {"self_attn.q_layernorm.norms.#", "attn_q_norm", WHOLE, true},
     {"self_attn.k_layernorm.norms.#", "attn_k_norm", WHOLE, true},

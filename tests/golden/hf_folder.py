@@ -14,6 +14,9 @@ mlp.shared_expert.gate_proj mlp.shared_expert.up_proj mlp.shared_expert.down_pro
 self_attn.q_a_proj self_attn.q_b_proj self_attn.kv_a_proj_with_mqa self_attn.kv_b_proj self_attn.q_a_layernorm
 self_attn.kv_a_layernorm""".split()
 OTHER_NAMES = {
+    "hunyuan_v1_dense": {"self_attn.q_norm": "self_attn.query_layernorm", "self_attn.k_norm": "self_attn.key_layernorm"},
+    "glm4_moe": {f"mlp.shared_expert.{n}_proj": f"mlp.shared_experts.{n}_proj" for n in ("gate", "up", "down")},
+    "dots1": {f"mlp.shared_expert.{n}_proj": f"mlp.shared_experts.{n}_proj" for n in ("gate", "up", "down")},
     "phi": {"self_attn.o_proj": "self_attn.dense", "mlp.up_proj": "mlp.fc1", "mlp.down_proj": "mlp.fc2"},
     "phi3": {"mlp.up_proj": "mlp.gate_up_proj"},
     "glm4": {"mlp.up_proj": "mlp.gate_up_proj"},
@@ -52,7 +55,7 @@ def in_halves(x, heads):
 def unconvert(tensors, architecture, config):
     """{Hugging Face's name: values} of a GGUF model's {name: values}."""
     kind, out = config["model_type"], {}
-    turn = kind in ("llama", "mistral", "mixtral", "smollm3", "granite", "granitemoe")
+    turn = kind in ("llama", "mistral", "mixtral", "smollm3", "granite", "granitemoe", "arcee", "minicpm")
     for name, x in tensors.items():
         base = name.split(".")[-2]
         prefix = f"model.layers.{name.split('.')[1]}." if name.startswith("blk.") else ""
@@ -60,7 +63,7 @@ def unconvert(tensors, architecture, config):
             continue
         if turn and base in ("attn_q", "attn_k"):
             x = in_halves(x, config["num_attention_heads" if base == "attn_q" else "num_key_value_heads"])
-        if kind.startswith("gemma") and "norm" in base:
+        if (kind.startswith("gemma") or kind == "nemotron") and name.endswith("norm.weight"):
             x = x - np.float32(1)
         if base == "exp_probs_b":
             out[f"{prefix}mlp.gate.e_score_correction_bias"] = x
