@@ -126,12 +126,12 @@ static void rotate_heads(const struct forward *f, const struct forward_rope *rop
 }
 
 /* Far behind the original context queries grow, so that attention stays as sharp. */
-static void sharpen(const struct forward *f, const struct model_layer *l, uint32_t position, float *q) {
+void forward__sharpen(const struct forward *f, const struct model_layer *l, uint32_t position, float *q, size_t width) {
     const struct model_params *p = f->params;
     if (p->temperature_scale == 0.0f || (p->temperature_still && l->rotates)) return;
     double lengths = (position + p->temperature_shift) / p->temperature_length; /* whole ones */
     if (lengths == 0) return;
-    f->kern->scale(q, (float)(1.0 + p->temperature_scale * exact_log(1.0 + lengths)), query_width(f));
+    f->kern->scale(q, (float)(1.0 + p->temperature_scale * exact_log(1.0 + lengths)), width);
 }
 
 void forward__store(const struct forward *f, uint32_t layer, const struct step_row *r, const float *k, const float *v) {
@@ -165,7 +165,7 @@ static void finish_qkv_task(void *context, unsigned member, size_t begin, size_t
         }
         if (p->heads_normed_last) norm_queries_and_keys(f, l, q, k);
         if (p->heads_normed_bare && l->is->rotates) norm_bare(f, q, k);
-        sharpen(f, l->is, job->part->rows[row].position, q);
+        forward__sharpen(f, l->is, job->part->rows[row].position, q, query_width(f));
         k += (size_t)sizes->key_from * p->head_dim_k;
         forward__store(f, job->layer_index, &job->part->rows[row], k, v);
     }

@@ -124,6 +124,8 @@ void forward__attend(struct forward *f, const struct forward_part *part, uint32_
 /* Its parts: K and V of one row into their pages; f->q of all rows and what is cached to `out`. */
 void forward__store(const struct forward *f, uint32_t index, const struct step_row *row, const float *k,
                     const float *v);
+/* A row's queries of a layer, `width` values: louder far behind the context as trained, where the model has it so. */
+void forward__sharpen(const struct forward *f, const struct model_layer *l, uint32_t position, float *q, size_t width);
 void forward__attend_heads(struct forward *f, const struct forward_part *part, uint32_t index, struct activations *out,
                            uint32_t out_row, size_t out_column);
 

@@ -77,6 +77,8 @@ static void finish_inputs_task(void *context, unsigned member, size_t begin, siz
         forward__normalize(f, (struct norm){job->layer->attn_kv_a_norm, NULL}, k, p->latent.kv_rank, k);
         rotate(job, row, k + p->latent.kv_rank);
         forward__store(f, job->index, &job->part->rows[row], k, k);
+        size_t width = p->heads * query_dim(p);
+        forward__sharpen(f, job->layer->is, job->part->rows[row].position, f->latent.queries + row * width, width);
         for (size_t head = 0; head < p->heads; head++) split_query(job, row, head);
     }
 }

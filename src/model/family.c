@@ -75,6 +75,7 @@ static const struct model_family families[] = {
     {"starcoder", HALVES, LAYER, GELU, FAMILY_POSITIONS, .still_every = 1},
     {"gptneox", HALVES, LAYER, GELU, FAMILY_PARALLEL_SAID},
     {"falcon", HALVES, LAYER, GELU, FAMILY_PARALLEL},
+    {"mistral4", PAIRS, RMS, SILU, FAMILY_LATENT},
     {"llama4", PAIRS, RMS, SILU, LLAMA4, .global_every = 4},
     {"hy_v3", HALVES, RMS, SILU, FAMILY_EXPERTS_SIGMOID},
     {"bert", HALVES, LAYER, MODEL_GELU_ERF, ENCODER | FOLLOW | FAMILY_POSITIONS, .still_every = 1},

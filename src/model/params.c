@@ -270,7 +270,8 @@ static int read_scales(struct builder *b) {
     if (rc == 0) rc = read_number(b, "attn_logit_softcapping", true, &p->attention_softcap);
     if (rc == 0) rc = read_number(b, "final_logit_softcapping", true, &p->logit_softcap);
     if (rc == 0) rc = read_number(b, "attention.temperature_scale", true, &p->temperature_scale);
-    p->temperature_length = p->original_context;
+    if (rc == 0)
+        rc = read_count_or(b, "attention.temperature_length", UINT32_MAX, p->original_context, &p->temperature_length);
     if (b->family->traits & FAMILY_LOGITS_DIVIDED) p->logit_scale = 1 / p->logit_scale;
     return rc;
 }

@@ -14,7 +14,7 @@ mlp.shared_expert.gate_proj mlp.shared_expert.up_proj mlp.shared_expert.down_pro
 self_attn.q_a_proj self_attn.q_b_proj self_attn.kv_a_proj_with_mqa self_attn.kv_b_proj self_attn.q_a_layernorm
 self_attn.kv_a_layernorm""".split()
 OTHER_NAMES = {
-    "hunyuan_v1_dense": {"self_attn.q_norm": "self_attn.query_layernorm", "self_attn.k_norm": "self_attn.key_layernorm"},
+    "hunyuan_v1_dense": {f"self_attn.{n[0]}_norm": f"self_attn.{n}_layernorm" for n in ("query", "key")},
     "glm4_moe": {f"mlp.shared_expert.{n}_proj": f"mlp.shared_experts.{n}_proj" for n in ("gate", "up", "down")},
     "dots1": {f"mlp.shared_expert.{n}_proj": f"mlp.shared_experts.{n}_proj" for n in ("gate", "up", "down")},
     "phi": {"self_attn.o_proj": "self_attn.dense", "mlp.up_proj": "mlp.fc1", "mlp.down_proj": "mlp.fc2"},

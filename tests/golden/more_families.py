@@ -130,6 +130,11 @@ def families():
                            layer_norm=True, norm_bias=True, rope_dims=None),
         "falcon-40b": t.Family("falcon", [t.fused_attention, ungated_ffn], norms=("attn_norm", "attn_norm_2"),
                                layer_norm=True, norm_bias=True, rope_dims=None),
+        "mistral4": t.Family("mistral4", [t.latent_attention(48, 16, 32, kv_rank=64, q_rank=96), t.leading(
+            1, t.gated_ffn, t.experts(256, shared=256))], kv_heads=1, rope_dims=16, keys=t.DEEPSEEK | t.LATENT | {
+                "expert_shared_count": 1, "expert_weights_norm": True, "expert_weights_scale": 1.0,
+                "attention.q_lora_rank": 96, "rope.scaling.yarn_log_multiplier": 0.1,
+                "attention.temperature_scale": 0.5, "attention.temperature_length": 16}),
         "llama4": llama4(4, 16),
         "llama4-far": llama4(4, 4, context_length=16384),
         "llama4-maverick": llama4(4, 128),
