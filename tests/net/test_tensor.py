@@ -10,9 +10,12 @@ from netns import Network
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "golden"))
 from engine import FIXTURES, TINY_MODEL, run, tiny_model  # noqa: E402
+from more_families import SEED, TOKENS, families  # noqa: E402
 
 # Norms over all heads, windows, biases, attention beside the FFN, latents, mixtures with a shared FFN, MXFP4 experts.
 FAMILIES = ["cohere2", "deepseek2", "gemma3", "gpt-oss-mxfp4", "llama.q4_k", "mixtral", "olmo2", "qwen2moe"]
+# Each of the two side by side with a norm of its own, weights on what goes into experts, norms behind the rotation, ...
+MORE_FAMILIES = ["gptneox", "falcon-40b", "llama4", "hunyuan-moe", "mistral4", "phimoe", "gpt2"]
 SHARES = {"two": ["--nodes", "2"], "2:1:1": ["--shares", "node0=2,node1=1,node2=1"]}
 
 
@@ -36,13 +39,8 @@ def logits_of(node, model, tokens):
     return node.cli("debug", "logits", model, "--cluster", "--tokens", tokens, text=False).stdout
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_families(unloaded, tmp_path, name):
-    if not (FIXTURES.is_dir() and TINY_MODEL.exists()):
-        pytest.skip(f"no fixtures at {FIXTURES}")
-    golden = json.loads((FIXTURES / f"golden/{name}.json").read_text())
-    path, tokens = tmp_path / f"{name}.gguf", ",".join(map(str, golden["tokens"]))
-    tiny_model().write(tiny_model().FAMILIES[golden["family"]], name, path, golden["seed"], golden["type"])
+def check_shares(unloaded, path, tokens):
+    name, tokens = path.stem, ",".join(map(str, tokens))
     for node in unloaded:
         node.add_model(path)
     alone = run("debug", "logits", path, "--tokens", tokens).stdout
@@ -50,6 +48,25 @@ def test_families(unloaded, tmp_path, name):
         unloaded[0].cli("load", name, "--split", "tensor", *flags)
         assert logits_of(unloaded[1], name, tokens) == alone
         unloaded[0].cli("stop", unloaded[0].json("ps")[0]["id"])
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_families(unloaded, tmp_path, name):
+    if not (FIXTURES.is_dir() and TINY_MODEL.exists()):
+        pytest.skip(f"no fixtures at {FIXTURES}")
+    golden = json.loads((FIXTURES / f"golden/{name}.json").read_text())
+    path = tmp_path / f"{name}.gguf"
+    tiny_model().write(tiny_model().FAMILIES[golden["family"]], name, path, golden["seed"], golden["type"])
+    check_shares(unloaded, path, golden["tokens"])
+
+
+@pytest.mark.parametrize("name", MORE_FAMILIES)
+def test_more_families(unloaded, tmp_path, name):
+    if not TINY_MODEL.exists():
+        pytest.skip(f"no writer of tiny models at {TINY_MODEL}")
+    path = tmp_path / f"{name}.gguf"
+    tiny_model().write(families()[name], name, path, SEED)
+    check_shares(unloaded, path, TOKENS)
 
 
 @pytest.fixture
