@@ -54,6 +54,7 @@ static const struct model_family families[] = {
     {"qwen3vl", HALVES, RMS, SILU},
     {"qwen3vlmoe", HALVES, RMS, SILU, NORMED},
     {"minicpm", PAIRS, RMS, SILU, FAMILY_LOGITS_DIVIDED},
+    {"baichuan", PAIRS, RMS, SILU},
     {"xverse", PAIRS, RMS, SILU},
     {"orion", HALVES, LAYER, SILU},
     {"qwen", HALVES, RMS, SILU, FAMILY_FF_HALVED},

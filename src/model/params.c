@@ -74,12 +74,22 @@ static void read_order(struct builder *b) {
         gguf_bool(&b->m->gguf, full_key(b, "use_parallel_residual", key), parallel);
 }
 
+/* The bigger Baichuan has no rotation, and does not say so but by its size. */
+static bool leans(const struct builder *b) {
+    uint64_t layers = 0;
+    return strcmp(b->family->architecture, "baichuan") == 0 &&
+           gguf_u64(&b->m->gguf, "baichuan.block_count", &layers) && layers == 40;
+}
+
 static int read_family(struct builder *b) {
     struct gguf_string name;
     struct model_params *p = &b->m->params;
     if (!gguf_str(&b->m->gguf, "general.architecture", &name))
         return error_set(b->error, ERR_INVALID, "key general.architecture is missing");
     b->family = model_family_find(name);
+    if (b->family && leans(b))
+        return error_set(b->error, ERR_UNSUPPORTED,
+                         "a baichuan model of 40 layers (13B) is not supported: it tells positions by ALiBi");
     if (b->family) {
         snprintf(p->architecture, sizeof p->architecture, "%s", b->family->architecture);
         p->pairing = b->family->pairing;

@@ -95,6 +95,8 @@ def families():
                                **qwen3),
         "minicpm": t.Family("minicpm", [t.attention(), t.gated_ffn], embd_scale=1 / 32, gain={"output": 7.5},
                             keys={"embedding_scale": 12.0, "residual_scale": 0.4, "logit_scale": 3.0}),
+        "baichuan": t.Family("baichuan", [t.attention(), t.gated_ffn], kv_heads=8, layers=32, ff=256,
+                             gain={"attn_output": 0.5, "ffn_down": 0.5}),
         "xverse": t.Family("xverse", [t.attention(), t.gated_ffn], kv_heads=8),
         "orion": t.Family("orion", [t.attention(), t.gated_ffn], layer_norm=True, norm_bias=True),
         "qwen": t.Family("qwen", [biased_fused_attention, halved_ffn], kv_heads=8),

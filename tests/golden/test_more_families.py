@@ -80,6 +80,13 @@ def test_a_gate_where_none_is_known_is_refused(tmp_path):
     assert result.returncode == 1 and b"a gate in block 0 of a arcee model is not supported" in result.stderr
 
 
+def test_the_bigger_baichuan_is_refused(tmp_path):
+    t = tiny_model()
+    path, _ = write("leans", tmp_path, t.Family("baichuan", [t.attention(), t.gated_ffn], layers=40))
+    result = run("debug", "logits", path, "--tokens=1")
+    assert result.returncode == 1 and b"40 layers (13B) is not supported: it tells positions by ALiBi" in result.stderr
+
+
 def beyond(layers_beyond):
     """A model of four layers, some of which only predict further tokens and have more tensors."""
     t = tiny_model()
