@@ -47,6 +47,7 @@ static const struct hf_family families[] = {
     {"roberta", "bert", HF_ENCODER | HF_PADDED},
     {"xlm-roberta", "bert", HF_ENCODER | HF_PADDED},
     {"nomic_bert", "nomic-bert", HF_ENCODER},
+    {"modernbert", "modern-bert", HF_ENCODER | HF_WINDOW},
 };
 
 enum kind { COUNT, REAL, FLAG };
@@ -61,6 +62,7 @@ static const struct {
     {"hidden_size|n_embd", "embedding_length", COUNT},
     {"intermediate_size|n_inner", "feed_forward_length", COUNT},
     {"num_attention_heads|n_head", "attention.head_count", COUNT},
+    {"global_attn_every_n_layers", "attention.sliding_window_pattern", COUNT},
     {"rms_norm_eps|norm_eps", "attention.layer_norm_rms_epsilon", REAL},
     {"layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps", "attention.layer_norm_epsilon", REAL},
     {"num_local_experts|num_experts|n_routed_experts", "expert_count", COUNT},
@@ -292,10 +294,10 @@ static double slowed(const struct hf_model *m, const json_t *rope, const char *t
 }
 
 static int write_rope(const struct hf_model *m, struct hf_result *out, struct error *error) {
-    const json_t *rope = hf_rope(m), *outer = hf_get(m, "rope_parameters"), *local = hf_get(m, "rope_local_base_freq");
+    const json_t *rope = hf_rope(m), *outer = hf_get(m, "rope_parameters"), *local = hf_get(m, "rope_local_base_freq|local_rope_theta");
     const char *type = rope ? json_string_value(first_of(rope, "rope_type|type")) : NULL;
     double base = rope_real(rope, "rope_theta", 0);
-    const json_t *plain = hf_get(m, "rope_theta|rotary_emb_base");
+    const json_t *plain = hf_get(m, "rope_theta|rotary_emb_base|global_rope_theta");
     if (base == 0 && json_is_number(plain)) base = json_number_value(plain);
     if (base > 0) write_real(m, out, "rope.freq_base", base * slowed(m, rope, type));
     if (!local) local = json_object_get(json_object_get(outer, "sliding_attention"), "rope_theta");
@@ -319,7 +321,7 @@ static int write_rope(const struct hf_model *m, struct hf_result *out, struct er
 /* ---- the rest ---- */
 
 static void write_window(const struct hf_model *m, struct hf_result *out) {
-    const json_t *window = hf_get(m, "sliding_window"), *types = hf_get(m, "layer_types");
+    const json_t *window = hf_get(m, "sliding_window|local_attention"), *types = hf_get(m, "layer_types");
     char key[HF_KEY_BYTES];
     if (!(m->family->flags & HF_WINDOW)) return;
     if (m->family->flags & HF_LONG_ROPE) /* Phi: 0 is none */
@@ -332,6 +334,12 @@ static void write_window(const struct hf_model *m, struct hf_result *out) {
         const char *type = json_string_value(json_array_get(types, i));
         gguf_write_item_bool(&out->writer, types ? type && strcmp(type, "sliding_attention") == 0 : (i + 1) % 4 != 0);
     }
+}
+
+/* ModernBERT's, which is not the same in all of its kin. */
+static void write_activation(const struct hf_model *m, struct hf_result *out) {
+    const char *name = json_string_value(hf_get(m, "hidden_activation"));
+    if (name) write_str(m, out, "hidden_activation", name);
 }
 
 /* DeepSeek, with K and V unpacked in one matrix as its file has them. */
@@ -427,5 +435,6 @@ int hf_write_config(const struct hf_model *m, struct hf_result *out, struct erro
     write_gating(m, out);
     write_depth_scales(m, out);
     write_window(m, out);
+    if (m->family->flags & HF_ENCODER) write_activation(m, out);
     return write_rope(m, out, error);
 }

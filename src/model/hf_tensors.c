@@ -30,6 +30,9 @@ static const struct rule {
     {"embeddings.token_type_embeddings", "token_types", WHOLE, false},
     {"embeddings.LayerNorm", "token_embd_norm", WHOLE, false},
     {"emb_ln", "token_embd_norm", WHOLE, false},
+    {"embeddings.tok_embeddings", "token_embd", WHOLE, false},
+    {"embeddings.norm", "token_embd_norm", WHOLE, false},
+    {"final_norm", "output_norm", WHOLE, false},
     {"input_layernorm", "attn_norm", WHOLE, true},
     {"self_attn.q_proj", "attn_q", WHOLE, true},
     {"self_attn.k_proj", "attn_k", WHOLE, true},
@@ -99,6 +102,11 @@ static const struct rule {
     {"mlp.fc11", "ffn_up", WHOLE, true},
     {"mlp.fc12", "ffn_gate", WHOLE, true},
     {"norm2", "layer_output_norm", WHOLE, true},
+    {"attn_norm", "attn_norm", WHOLE, true},
+    {"attn.Wo", "attn_output", WHOLE, true},
+    {"mlp_norm", "ffn_norm", WHOLE, true},
+    {"mlp.Wi", "ffn_up", WHOLE, true},
+    {"mlp.Wo", "ffn_down", WHOLE, true},
 };
 
 /* A tensor of a shard, and which target takes (a half of) it at which place of its stack. */

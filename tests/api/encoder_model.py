@@ -33,6 +33,10 @@ BERT_NAMES = {
     "attn_v": "attention.self.value", "attn_output": "attention.output.dense",
     "attn_output_norm": "attention.output.LayerNorm", "ffn_up": "intermediate.dense", "ffn_down": "output.dense",
     "layer_output_norm": "output.LayerNorm"}
+MODERN_NAMES = {
+    "token_embd": "embeddings.tok_embeddings", "token_embd_norm": "embeddings.norm", "output_norm": "final_norm",
+    "blk": "layers", "attn_qkv": "attn.Wqkv", "attn_output": "attn.Wo", "ffn_norm": "mlp_norm", "ffn_up": "mlp.Wi",
+    "ffn_down": "mlp.Wo"}
 NOMIC_NAMES = BERT_NAMES | {
     "token_embd_norm": "emb_ln", "blk": "encoder.layers", "attn_qkv": "attn.Wqkv", "attn_output": "attn.out_proj",
     "attn_output_norm": "norm1", "ffn_up": "mlp.fc11", "ffn_gate": "mlp.fc12", "ffn_down": "mlp.fc2",
@@ -51,6 +55,16 @@ def vocabulary(words="wordpiece"):
 def scores(tokens):
     """The longer, the likelier."""
     return [-20.0 + len(token) for token in tokens]
+
+
+def renamed(tensors, names):
+    return {".".join(names.get(part, part) for part in name.split(".")): value for name, value in tensors.items()}
+
+
+def write_pooling(path, pooling):
+    (path / "1_Pooling").mkdir()
+    (path / "1_Pooling/config.json").write_text(json.dumps(
+        {"pooling_mode_cls_token": pooling == FIRST, "pooling_mode_mean_tokens": pooling == MEAN}))
 
 
 @dataclass
@@ -132,8 +146,7 @@ class Encoder:
 
     def write_folder(self, path):
         names = NOMIC_NAMES if self.nomic else BERT_NAMES
-        tensors = {".".join(names.get(part, part) for part in name.split(".")): value
-                   for name, value in self.tensors().items()}
+        tensors = renamed(self.tensors(), names)
         if self.nomic:
             config = {"model_type": "nomic_bert", "n_layer": LAYERS, "n_embd": EMBD, "n_inner": FF, "n_head": HEADS,
                       "n_positions": CONTEXT, "layer_norm_epsilon": EPSILON, "rotary_emb_base": ROPE_BASE}
@@ -151,9 +164,7 @@ class Encoder:
             config |= {"model_type": "xlm-roberta", "max_position_embeddings": CONTEXT + 2, "pad_token_id": 1}
         config["vocab_size"] = len(vocabulary())
         hf_folder.write(path, config, tensors, **self.tokenizer_files())
-        (path / "1_Pooling").mkdir()
-        (path / "1_Pooling/config.json").write_text(json.dumps(
-            {"pooling_mode_cls_token": self.pooling == FIRST, "pooling_mode_mean_tokens": self.pooling == MEAN}))
+        write_pooling(path, self.pooling)
 
     def tokenizer_files(self):
         tokens = vocabulary(self.words)
@@ -343,6 +354,16 @@ class Modern:
         w.write_kv_data_to_file()
         w.write_tensors_to_file()
         w.close()
+
+    def write_folder(self, path):
+        config = {"model_type": "modernbert", "num_hidden_layers": self.DEPTH, "hidden_size": EMBD,
+                  "intermediate_size": self.FF, "num_attention_heads": HEADS, "max_position_embeddings": CONTEXT,
+                  "norm_eps": EPSILON, "global_rope_theta": self.BASE, "local_rope_theta": self.LOCAL_BASE,
+                  "local_attention": self.WINDOW, "global_attn_every_n_layers": 3, "vocab_size": len(vocabulary()),
+                  "hidden_activation": self.activation}
+        tensors = {f"model.{name}": value for name, value in renamed(self.tensors(), MODERN_NAMES).items()}
+        hf_folder.write(path, config, tensors, **Encoder("modern-bert", FIRST).tokenizer_files())
+        write_pooling(path, FIRST)
 
     def embed(self, ids):
         """Of norm 1."""
