@@ -23,6 +23,7 @@ enum {
     MEASURE_US = 5 * SECOND,
     KNOWN_US = 300 * MS,   /* slower answers about files are waited for only if nothing fits without them */
     CHANGED_US = 500 * MS, /* several changes, one look */
+    PAUSE_US = 100 * MS,   /* before a second new plan, doubled before each further one */
     IDLE_US = 10 * SECOND, /* after a node came, until a better plan is looked for */
     GAIN_PERCENT = 115,    /* what a better plan must promise */
 };
@@ -135,8 +136,12 @@ void recovery_orphan_timer(struct node *n, struct instance *i) {
     }
 }
 
+/* A loss is answered at once. What fails again and again, as it does while links between others are missing, is given
+ * more and more time. */
+static uint64_t pause_us(const struct instance *i) { return i->tries > 1 ? (uint64_t)PAUSE_US << (i->tries - 2) : 0; }
+
 void recovery_timer(struct node *n, struct instance *i) {
-    if (i->planning) start(n, i, REPLAN_BROKEN, awake_us(n));
+    if (i->planning) start(n, i, REPLAN_BROKEN, later(awake_us(n), i->changed_us + pause_us(i)));
     if (replan(n, i->id) || i->again_us == 0 || !node__due(n, i->again_us)) return;
     i->again_us = 0;
     if (i->state == WIRE_FAILED)
