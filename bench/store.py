@@ -4,9 +4,10 @@
   .venv/bin/python bench/store.py [MODEL.gguf] [--runs 3] [--rate BYTES/S]
 
 The hub is the tests' own, on this machine. A single node and curl fetch the same file in turns, as fast as the hub
-gives; what the node does besides is to hash and to write. Then four nodes pull together from a hub that gives --rate
-in all; then one node pulls, the hub is gone, and another one gets all of it from there over a veth pair, in turns with
-`openssl s_server` that gives the file to curl. Last, `pull --check` compares the whole file with its hash.
+gives; what the node does besides is to hash and to write; then the same over links of 1 and 2.5 Gbit/s. Then four nodes
+pull together from a hub that gives --rate in all; then one node pulls, the hub is gone, and another one gets all of it
+from there over a veth pair, in turns with `openssl s_server` that gives the file to curl. Last, `pull --check` compares
+the whole file with its hash.
 """
 import argparse
 import statistics
@@ -21,7 +22,7 @@ for room in ("hub", "net", "store"):
     sys.path.insert(0, str(ROOT / "tests" / room))
 import hub as hubs  # noqa: E402
 import shapes  # noqa: E402
-from cluster import default_model, make_cluster, wait_until  # noqa: E402
+from cluster import Node, default_model, make_cluster, wait_until  # noqa: E402
 from conftest import Home  # noqa: E402
 from netns import Network, missing  # noqa: E402
 
@@ -75,6 +76,27 @@ def together(model, args):
             node.stop()
 
 
+def over_link(model, args, rate):
+    """A node's pull and curl in turns, from a hub behind a link of `rate` bits/s."""
+    rows = []
+    for _ in range(args.runs):
+        with tempfile.TemporaryDirectory() as folder, Network(2) as network:
+            hub, url = serve_model(network, 0, model, folder)
+            network.check(0, "tc", "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", f"{rate:.0f}bit",
+                          "burst", "1mb", "latency", "20ms")
+            node = Node(network, 1, Path(folder) / "home")
+            node.env["CARAVAN_HUB"] = url
+            ours = timed(lambda: node.cli("pull", NAME, timeout=600))
+            file = f"{url}/{NAME}/resolve/main/{model.name}"
+            rows.append((ours, timed(lambda: network.check(1, "curl", "-sSfL", "-o", f"{folder}/copy", file))))
+            hub.kill()
+            hub.wait()
+    size = model.stat().st_size
+    ours, curls = (size / median(row[i] for row in rows) / 1e6 for i in range(2))
+    print(f"one node over {rate / 1e9:.1f} Gbit/s: {ours:.0f} MB/s, curl {curls:.0f} MB/s, "
+          f"ratio {median(r[1] / r[0] for r in rows):.2f}", flush=True)
+
+
 def own_address(home):
     address = next(n["address"] for n in home.json("nodes") if n["self"])
     return "127.0.0.1:" + address.rpartition(":")[2]
@@ -96,9 +118,12 @@ def plain_tls(network, model, folder):
     return took
 
 
-def serve_in(network, place, folder):
-    hub = network.start(place, sys.executable, ROOT / "tests/hub/hub.py", folder, "--host", network.address(place),
-                        stdout=subprocess.PIPE, text=True)
+def serve_model(network, place, model, folder):
+    repo = Path(folder) / "hub" / NAME
+    repo.mkdir(parents=True)
+    (repo / model.name).symlink_to(model)
+    hub = network.start(place, sys.executable, ROOT / "tests/hub/hub.py", Path(folder) / "hub", "--host",
+                        network.address(place), stdout=subprocess.PIPE, text=True)
     return hub, hub.stdout.readline().strip()
 
 
@@ -106,10 +131,7 @@ def from_peer(model, args):
     rows = []
     for _ in range(args.runs):
         with tempfile.TemporaryDirectory() as folder, Network(3) as network:
-            repo = Path(folder) / "hub" / NAME
-            repo.mkdir(parents=True)
-            (repo / model.name).symlink_to(model)
-            hub, url = serve_in(network, 2, Path(folder) / "hub")
+            hub, url = serve_model(network, 2, model, folder)
             nodes = make_cluster(network, Path(folder), 2, "--threads", "1", start=False)
             for node in nodes:
                 node.env["CARAVAN_HUB"] = url
@@ -141,6 +163,8 @@ def main():
     if missing():
         print(f"store.py: {missing()}")
         return
+    over_link(model, args, 1e9)
+    over_link(model, args, 2.5e9)
     together(model, args)
     from_peer(model, args)
 

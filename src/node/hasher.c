@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "os/file.h"
 #include "os/thread.h"
 
 enum { READ_BYTES = 256 << 10 }; /* stays in the core's cache between reading and hashing */
@@ -47,23 +48,26 @@ static struct hasher_job *pop(struct list *l) {
 }
 
 /* Between chunks, which are whole blocks of the hash, its state is eight words and how much it has seen. */
-static void begin_chain(struct hasher_job *job) {
-    struct sha256_ctx *sha = &job->chain->sha;
+static void begin_at(struct sha256_ctx *sha, const struct hasher_job *job) {
     sha256_init(sha);
     sha->count = job->seed_bytes / SHA256_BLOCK_SIZE;
     for (size_t i = 0; job->seed_bytes > 0 && i < CHUNKS_HASH_BYTES; i++)
         sha->state[i / 4] = sha->state[i / 4] << 8 | job->seed[i];
 }
 
-static void keep_state(struct hasher_job *job) {
+static void keep_state(struct hasher_job *job, struct sha256_ctx *sha) {
+    if (job->last) {
+        sha256_digest(sha, sizeof job->state, job->state);
+        return;
+    }
     for (size_t i = 0; i < CHUNKS_HASH_BYTES; i++)
-        job->whole[i] = (uint8_t)(job->chain->sha.state[i / 4] >> (24 - 8 * (i % 4)));
+        job->state[i] = (uint8_t)(sha->state[i / 4] >> (24 - 8 * (i % 4)));
 }
 
 static void work(struct hasher *h, struct hasher_job *job) {
-    struct sha256_ctx chunk;
+    struct sha256_ctx chunk, alone, *file = job->chain ? &job->chain->sha : job->check.state ? &alone : NULL;
     sha256_init(&chunk);
-    if (job->chain && job->first) begin_chain(job);
+    if (file && job->first) begin_at(file, job);
     for (uint32_t at = 0; at < job->len;) {
         size_t want = job->len - at < READ_BYTES ? job->len - at : READ_BYTES;
         ssize_t got = pread(job->fd, h->buffer, want, (off_t)(job->offset + at));
@@ -73,12 +77,12 @@ static void work(struct hasher *h, struct hasher_job *job) {
             return;
         }
         if (job->check.hash) sha256_update(&chunk, (size_t)got, h->buffer);
-        if (job->chain) sha256_update(&job->chain->sha, (size_t)got, h->buffer);
+        if (file) sha256_update(file, (size_t)got, h->buffer);
         at += (uint32_t)got;
     }
-    sha256_digest(&chunk, sizeof job->hash, job->hash);
-    if (job->chain && job->last) sha256_digest(&job->chain->sha, sizeof job->whole, job->whole);
-    if (job->chain && job->handed_on) keep_state(job);
+    file_write_out(job->fd, job->offset, job->len);
+    if (job->check.hash) sha256_digest(&chunk, sizeof job->hash, job->hash);
+    if (file) keep_state(job, file);
 }
 
 static void run(void *context) {

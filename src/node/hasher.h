@@ -1,6 +1,7 @@
-/* Chunks of files read back and hashed, on a thread of their own: one SHA-256 per chunk, one over a whole file whose
- * chunks come in their order. Jobs are done in the order in which they are given; results go back through a queue that
- * the giver empties. */
+/* Chunks of files read back and hashed, on a thread of their own: a SHA-256 of the chunk, one over a whole file
+ * whose chunks come in their order, or what that one makes of a chunk from the state before it. What was hashed
+ * begins its way to the disk. Jobs are done in the order in which they are given; results go back through a queue
+ * that the giver empties. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,15 +24,15 @@ struct hasher_job {
     int fd; /* stays open until the job is back */
     uint64_t offset;
     uint32_t len;
-    bool last;                  /* the file's hash is wanted as well */
-    struct hasher_chain *chain; /* NULL: only the chunk's */
+    bool last;                  /* of the file: the state behind it is the file's hash */
+    struct hasher_chain *chain; /* NULL: none */
     bool first;                 /* of the chain: it begins at `seed` after `seed_bytes` (0: at the file's beginning) */
     uint64_t seed_bytes;
     uint8_t seed[CHUNKS_HASH_BYTES];
-    bool handed_on; /* the chain's state is wanted in `whole`, for whoever goes on */
+    bool handed_on; /* the chain's state is for whoever goes on */
     /* the results */
     int code;
-    uint8_t hash[CHUNKS_HASH_BYTES], whole[CHUNKS_HASH_BYTES];
+    uint8_t hash[CHUNKS_HASH_BYTES], state[CHUNKS_HASH_BYTES]; /* of the chunk; of the file behind it */
 };
 
 /* `ready(context)` is called on the thread when results wait. */

@@ -328,16 +328,6 @@ static bool ask_models(struct pull *p, struct mate *to) {
     return mates_send(to, &m);
 }
 
-/* A hash that somebody verified is what the chunk must have, wherever it comes from. */
-static void learn_hashes(struct chunks *mine, const struct chunks *theirs) {
-    for (uint32_t i = 0; i < mine->count; i++) {
-        struct chunk *k = &mine->items[i];
-        if (theirs->items[i].state != CHUNK_VERIFIED || k->state != CHUNK_OPEN || k->expected) continue;
-        memcpy(k->hash, theirs->items[i].hash, sizeof k->hash);
-        k->expected = true;
-    }
-}
-
 static void take_map(struct pull *p, struct mate *from, const struct wire_store *m) {
     if (m->len == 0) inquiry_of(p, from->node)->mapless = true;
     if (!p->open || m->file >= p->parcel.manifest.file_count || m->len == 0) return;
@@ -351,7 +341,7 @@ static void take_map(struct pull *p, struct mate *from, const struct wire_store 
         if (chunks_init(&map->chunks, mine->bytes) < 0) return;
     }
     if (chunks_read(&map->chunks, m->bytes, m->len, NULL) < 0) return;
-    learn_hashes(mine, &map->chunks);
+    transfer_learn(&p->parcel.transfer, m->file, &map->chunks, &p->effects);
     for (uint32_t i = 0; i < mine->count; i++)
         if (map->chunks.items[i].state != CHUNK_OPEN && !mine->items[i].busy) mine->items[i].reserved = true;
     p->feed_us = 0;
@@ -616,7 +606,7 @@ void hold_chain_ended(struct pull *p, const struct hasher_job *job) {
     struct pull_chain *chain = &p->chain_states[file];
     chain->waits = true;
     chain->next = next;
-    memcpy(chain->state, job->whole, sizeof chain->state);
+    memcpy(chain->state, job->state, sizeof chain->state);
 }
 
 /* Handed on as soon as there is a link. */

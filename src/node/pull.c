@@ -373,10 +373,19 @@ static void start_stream(struct pull *p, const struct transfer_effect *e) {
 
 static void prepare_chain(const struct pull *p, struct hasher_job *job) {
     const struct transfer_file *f = &p->parcel.transfer.files[job->check.file];
+    job->chain = p->chains[job->check.file];
     job->first = job->check.chunk == f->chain_begin;
     job->seed_bytes = (uint64_t)f->chain_begin * f->chunks.chunk_bytes;
     job->handed_on = job->check.chunk + 1 == f->chain_end && !job->last;
     memcpy(job->seed, p->chain_states[job->check.file].seed, sizeof job->seed);
+}
+
+/* From the state before the chunk. */
+static void prepare_state(const struct chunks *c, struct hasher_job *job) {
+    const uint8_t *before = chunks_state_before(c, job->check.chunk);
+    job->first = true;
+    job->seed_bytes = job->offset;
+    if (before) memcpy(job->seed, before, sizeof job->seed);
 }
 
 static void give_check(struct pull *p, const struct transfer_effect *e) {
@@ -389,9 +398,11 @@ static void give_check(struct pull *p, const struct transfer_effect *e) {
                                .fd = p->parcel.files[e->file].data,
                                .offset = (uint64_t)e->chunk * c->chunk_bytes,
                                .len = chunks_size(c, e->chunk),
-                               .last = e->chain && e->chunk + 1 == c->count,
-                               .chain = e->chain ? p->chains[e->file] : NULL};
-    if (e->chain) prepare_chain(p, job);
+                               .last = e->chunk + 1 == c->count};
+    if (e->chain)
+        prepare_chain(p, job);
+    else if (e->state)
+        prepare_state(c, job);
     p->jobs++;
     hasher_give(p->stock->hasher, job);
 }
@@ -437,10 +448,9 @@ void pull_checked(struct hasher_job *job) {
     struct pull *p = job->owner;
     uint64_t mended = p->parcel.transfer.mended;
     p->jobs--;
-    transfer_checked(&p->parcel.transfer, &job->check, job->code, job->hash, job->last ? job->whole : NULL, clock_us(),
-                     &p->effects);
+    transfer_checked(&p->parcel.transfer, &job->check, job->code, job->hash, job->state, clock_us(), &p->effects);
     if (p->parcel.transfer.mended > mended) keep_loss(p);
-    if (job->handed_on || job->last) hold_chain_ended(p, job);
+    if (job->chain && (job->handed_on || job->last)) hold_chain_ended(p, job);
     free(job);
 }
 

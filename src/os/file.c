@@ -61,6 +61,10 @@ void file_forget(const struct file *f, uint64_t offset, uint64_t len) {
     posix_fadvise(f->fd, (off_t)offset, (off_t)len, POSIX_FADV_DONTNEED);
 }
 
+void file_write_out(int fd, uint64_t offset, uint64_t len) {
+    sync_file_range(fd, (off_t)offset, (off_t)len, SYNC_FILE_RANGE_WRITE);
+}
+
 int file_create(struct file *f, const char *path, uint64_t bytes, struct error *error) {
     *f = (struct file){.fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), .bytes = bytes};
     if (f->fd < 0) return error_set(error, code_of(errno), "%s: %s", path, strerror(errno));

@@ -26,6 +26,8 @@ void file_forget(const struct file *f, uint64_t offset, uint64_t len);
  * not after it. Written by position, by any number of threads. Errors as file_open's. */
 int file_create(struct file *f, const char *path, uint64_t bytes, struct error *error);
 int file_write_at(const struct file *f, uint64_t offset, const void *data, size_t len, struct error *error);
+/* Begin to bring a range of an open file to the disk, without waiting for it. A hint. */
+void file_write_out(int fd, uint64_t offset, uint64_t len);
 /* Bring what was written to the disk, close the file and give it its name; on failure it is removed. */
 int file_finish(struct file *f, const char *path, const char *name, struct error *error);
 /* Close it and remove it. */

@@ -5,7 +5,7 @@
 
 #include "base/bytes.h"
 
-enum { CHUNKS_AIM = 4096, STATE_MAX = CHUNK_VERIFIED };
+enum { CHUNKS_AIM = 4096, STATE_MAX = CHUNK_VERIFIED, CHAINED_BIT = 4 };
 
 static const char magic[8] = "CRVNMAP1";
 
@@ -47,17 +47,30 @@ void chunks_write_record(const struct chunks *c, uint32_t index, uint8_t out[CHU
     const struct chunk *k = &c->items[index];
     struct bytes_writer w = bytes_writer(out, CHUNKS_RECORD_BYTES);
     bytes_put_u32(&w, k->have);
-    bytes_put_u32(&w, k->state);
+    bytes_put_u32(&w, k->state | (k->chained ? CHAINED_BIT : 0));
     bytes_put(&w, k->hash, sizeof k->hash);
 }
 
 static bool read_record(struct bytes_reader *r, uint32_t size, struct chunk *out) {
     uint32_t have = bytes_u32(r), state = bytes_u32(r);
     bytes_copy(r, out->hash, sizeof out->hash);
+    out->chained = state & CHAINED_BIT;
+    state &= ~(uint32_t)CHAINED_BIT;
     if (have > size || state > STATE_MAX || (state > CHUNK_OPEN && have != size)) return false;
     out->have = have;
     out->state = (uint8_t)state;
+    out->expected = out->chained && state == CHUNK_OPEN; /* what is kept of a chunk that is not here */
     return true;
+}
+
+/* Without the state before them, the states behind chunks say nothing. */
+static void forget_loose_states(struct chunks *c) {
+    for (uint32_t i = 1; i < c->count; i++) {
+        struct chunk *k = &c->items[i];
+        if (!k->chained || c->items[i - 1].chained) continue;
+        k->chained = k->expected = false;
+        k->state = CHUNK_OPEN;
+    }
 }
 
 int chunks_read(struct chunks *c, const uint8_t *map, size_t len, struct error *error) {
@@ -67,6 +80,7 @@ int chunks_read(struct chunks *c, const uint8_t *map, size_t len, struct error *
     good = good && bytes_u64(&r) == c->bytes && bytes_u32(&r) == c->chunk_bytes && bytes_u32(&r) == c->count;
     bytes_take(&r, CHUNKS_HEADER_BYTES - 24);
     for (uint32_t i = 0; good && i < c->count; i++) good = read_record(&r, chunks_size(c, i), &c->items[i]);
+    if (good) forget_loose_states(c);
     if (good) return 0;
     memset(c->items, 0, c->count * sizeof *c->items);
     return error_set(error, ERR_INVALID, "the map of the file's chunks is damaged or belongs to another file");
@@ -80,6 +94,10 @@ uint64_t chunks_have_bytes(const struct chunks *c) {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < c->count; i++) sum += c->items[i].have;
     return sum;
+}
+
+const uint8_t *chunks_state_before(const struct chunks *c, uint32_t index) {
+    return index > 0 ? c->items[index - 1].hash : NULL;
 }
 
 uint64_t chunks_prefix(const struct chunks *c) {

@@ -1,9 +1,12 @@
 /* The chunks of a file that is on its way: which bytes are here, what their hashes are, which are wanted.
  *
- * A file is cut into chunks of one size, a power of two that follows from the file's size, so every node cuts it alike.
- * A chunk fills from its beginning; when it is full it is read back and hashed. The map lives beside the file on disk,
- * one record per chunk, written as bytes come in, so that whoever is killed loses what was in the air and nothing
- * else. Pure, one thread. */
+ * A file is cut into chunks of one size, a power of two that follows from the file's size, so every node cuts it
+ * alike. A chunk fills from its beginning; when it is full it is read back and hashed. What is kept is its own
+ * SHA-256 or, where one node hashes the whole file anyway, the state of the file's SHA-256 behind it: then every
+ * byte is hashed once, and a chunk is right if hashing goes on from the state before it to the one behind it.
+ * Chunks of the second kind are the first ones of a file, without a gap. The map lives beside the file on disk, one
+ * record per chunk, written as bytes come in, so that whoever is killed loses what was in the air and nothing else.
+ * Pure, one thread. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,6 +34,7 @@ struct chunk {
     bool wanted, busy; /* busy: somebody fetches it */
     bool reserved;     /* comes from another node, not from where the model comes from */
     bool expected;     /* `hash` is what somebody who knows said; it is not compared yet */
+    bool chained;      /* `hash` is the state of the file's hash behind the chunk (of the last one: the file's hash) */
     uint8_t mended;    /* how often it was found wrong */
     uint16_t checking; /* how often it is being hashed */
     uint16_t drops;    /* how often what was here was given up: hashes of it say nothing of what came since */
@@ -61,6 +65,8 @@ int chunks_read(struct chunks *c, const uint8_t *map, size_t len, struct error *
 /* ---- what is here ---- */
 bool chunks_full(const struct chunks *c, uint32_t index);
 uint64_t chunks_have_bytes(const struct chunks *c);
+/* The state of the file's hash before a chunk that is chained; NULL: where every hash begins. */
+const uint8_t *chunks_state_before(const struct chunks *c, uint32_t index);
 /* Bytes from the start of the file that are here without a gap. */
 uint64_t chunks_prefix(const struct chunks *c);
 /* Bytes came in at `offset`, which is where their chunks' bytes end. */

@@ -72,7 +72,8 @@ void transfer_want_all(struct transfer *t) {
         struct transfer_file *f = &t->files[i];
         chunks_want(&f->chunks, 0, f->chunks.bytes);
         f->proof = f->chain = f->hashed && !f->verified;
-        f->chain_begin = f->chain_next = 0;
+        f->chain_awaited = false;
+        f->chain_begin = f->chain_next = f->chain_kept = 0;
         f->chain_end = f->chunks.count;
     }
 }
@@ -104,39 +105,74 @@ static void record(struct transfer_effects *e, uint32_t file, uint32_t chunk, ui
     emit(e, (struct transfer_effect){.type = TRANSFER_RECORD, .file = file, .chunk = chunk, .count = count});
 }
 
-static void check(struct transfer *t, uint32_t file, uint32_t chunk, bool hash, bool chain,
-                  struct transfer_effects *e) {
-    struct transfer_file *f = &t->files[file];
-    f->chunks.items[chunk].checking++;
-    emit(e, (struct transfer_effect){.type = TRANSFER_CHECK,
-                                     .file = file,
-                                     .chunk = chunk,
-                                     .hash = hash,
-                                     .chain = chain,
-                                     .drops = f->chunks.items[chunk].drops,
-                                     .round = f->chain_round});
+static void emit_check(struct transfer *t, struct transfer_effect check, struct transfer_effects *e) {
+    struct transfer_file *f = &t->files[check.file];
+    f->chunks.items[check.chunk].checking++;
+    check.type = TRANSFER_CHECK;
+    check.drops = f->chunks.items[check.chunk].drops;
+    check.round = f->chain_round;
+    emit(e, check);
 }
 
-/* The chain goes on over what is here: a chunk that fills now is hashed for both purposes at once, and so is what was
- * on the disk before; others were hashed already. */
+/* By itself, with the kind of hash that is known of it. */
+static void check(struct transfer *t, uint32_t file, uint32_t chunk, struct transfer_effects *e) {
+    bool chained = t->files[file].chunks.items[chunk].chained;
+    emit_check(t, (struct transfer_effect){.file = file, .chunk = chunk, .hash = !chained, .state = chained}, e);
+}
+
+static bool is_proven(const struct chunk *k) { return k->state == CHUNK_VERIFIED || k->expected; }
+
+/* This node alone hashes the file, from its first to its last byte. */
+static bool chain_is_whole(const struct transfer_file *f) {
+    return f->chain && !f->verified && f->chain_begin == 0 && f->chain_end == f->chunks.count;
+}
+
+/* Where somebody has told the hashes of all chunks, the whole file's says nothing more. */
+static bool chain_has_purpose(const struct transfer_file *f) {
+    if (!f->chain || f->verified) return false;
+    if (f->chain_awaited) return true;
+    for (uint32_t i = f->chain_next; i < f->chunks.count; i++)
+        if (!is_proven(&f->chunks.items[i])) return true;
+    for (uint32_t i = 0; i < f->chain_next; i++)
+        if (!is_proven(&f->chunks.items[i])) return true;
+    return false;
+}
+
+/* The chain's next chunk: the state behind it is kept, or else what comes of it says nothing of this chunk alone. */
+static void chain_chunk(struct transfer *t, uint32_t file, bool all, struct transfer_effects *e) {
+    struct transfer_file *f = &t->files[file];
+    uint32_t chunk = f->chain_next++;
+    const struct chunk *k = &f->chunks.items[chunk];
+    bool kept = chain_is_whole(f) && f->chain_kept == chunk && (k->chained || !is_proven(k));
+    f->chain_kept += kept;
+    bool hash = !k->chained && (k->state == CHUNK_OPEN ? !kept : all);
+    struct transfer_effect next = {.file = file, .chunk = chunk, .hash = hash, .chain = true, .state = kept};
+    emit_check(t, next, e);
+    if (k->chained && !kept && k->state == CHUNK_OPEN) check(t, file, chunk, e);
+}
+
+/* The chain goes on over what is here. */
 static void lengthen_chain(struct transfer *t, uint32_t file, bool all, struct transfer_effects *e) {
     struct transfer_file *f = &t->files[file];
-    while (f->chain && !f->verified && f->chain_next < f->chain_end && chunks_full(&f->chunks, f->chain_next)) {
-        uint32_t chunk = f->chain_next++;
-        check(t, file, chunk, all || f->chunks.items[chunk].state == CHUNK_OPEN, true, e);
-    }
+    while (f->chain_next < f->chain_end && chunks_full(&f->chunks, f->chain_next) && chain_has_purpose(f))
+        chain_chunk(t, file, all, e);
+}
+
+/* Will the chain hash it, and nothing need do so before? */
+static bool awaits_chain(const struct transfer_file *f, uint32_t chunk) {
+    return chain_is_whole(f) && chunk >= f->chain_next && !is_proven(&f->chunks.items[chunk]);
 }
 
 static void chunk_is_full(struct transfer *t, uint32_t file, uint32_t chunk, struct transfer_effects *e) {
     struct transfer_file *f = &t->files[file];
-    if (f->chain && !f->verified && f->chain_next == chunk && chunk < f->chain_end)
-        lengthen_chain(t, file, false, e);
-    else
-        check(t, file, chunk, true, false, e);
+    bool next = f->chain && !f->verified && f->chain_next == chunk && chunk < f->chain_end;
+    if (!awaits_chain(f, chunk) && !(next && chain_has_purpose(f))) check(t, file, chunk, e);
+    lengthen_chain(t, file, false, e);
 }
 
 static void restart_chain(struct transfer_file *f) {
     f->chain_next = f->chain_begin;
+    f->chain_kept = 0;
     f->chain_round++;
 }
 
@@ -195,9 +231,9 @@ void transfer_start(struct transfer *t, uint64_t now_us, struct transfer_effects
         restart_chain(f);
         lengthen_chain(t, i, true, e);
         for (uint32_t k = 0; k < f->chunks.count; k++)
-            if (chunks_full(&f->chunks, k) && !f->chunks.items[k].checking &&
+            if (chunks_full(&f->chunks, k) && !f->chunks.items[k].checking && !awaits_chain(f, k) &&
                 f->chunks.items[k].state != CHUNK_VERIFIED)
-                check(t, i, k, true, false, e);
+                check(t, i, k, e);
     }
     begin_streams(t, now_us, e);
 }
@@ -283,7 +319,12 @@ void transfer_given(struct transfer *t, uint32_t file, uint32_t chunk, uint16_t 
 
 static void fetch_again(struct transfer *t, uint32_t file, struct transfer_effects *e) {
     struct transfer_file *f = &t->files[file];
-    for (uint32_t i = 0; i < f->chunks.count; i++) chunks_drop(&f->chunks, i);
+    for (uint32_t i = 0; i < f->chunks.count; i++) {
+        struct chunk *k = &f->chunks.items[i];
+        chunks_drop(&f->chunks, i);
+        k->expected &= !k->chained;
+        k->chained = false;
+    }
     restart_chain(f);
     record(e, file, 0, f->chunks.count);
 }
@@ -294,10 +335,14 @@ void transfer_verified(struct transfer *t, uint32_t file, struct transfer_effect
     for (uint32_t i = 0; i < f->chunks.count; i++)
         if (f->chunks.items[i].state == CHUNK_HASHED) f->chunks.items[i].state = CHUNK_VERIFIED;
     record(e, file, 0, f->chunks.count);
+    for (uint32_t i = 0; i < f->chunks.count; i++) { /* what the chain would have come to */
+        const struct chunk *k = &f->chunks.items[i];
+        if (chunks_full(&f->chunks, i) && k->state == CHUNK_OPEN && !k->checking) check(t, file, i, e);
+    }
 }
 
 void transfer_recheck_chunk(struct transfer *t, uint32_t file, uint32_t chunk, struct transfer_effects *e) {
-    if (chunks_full(&t->files[file].chunks, chunk)) check(t, file, chunk, true, false, e);
+    if (chunks_full(&t->files[file].chunks, chunk)) check(t, file, chunk, e);
 }
 
 void transfer_recheck(struct transfer *t, uint32_t file, struct transfer_effects *e) {
@@ -306,11 +351,43 @@ void transfer_recheck(struct transfer *t, uint32_t file, struct transfer_effects
 
 void transfer_take_chain(struct transfer *t, uint32_t file, uint32_t begin, uint32_t end, struct transfer_effects *e) {
     struct transfer_file *f = &t->files[file];
-    f->chain = true;
+    f->chain = f->chain_awaited = true;
     f->chain_begin = begin;
     f->chain_end = end;
     restart_chain(f);
     lengthen_chain(t, file, false, e);
+}
+
+/* A state that somebody knows, and the ones before it: what was here before is compared with it once more. */
+static bool learn_state(struct transfer *t, uint32_t file, uint32_t chunk, const struct chunk *theirs,
+                        struct transfer_effects *e) {
+    struct chunk *k = &t->files[file].chunks.items[chunk];
+    if (k->chained) return memcmp(k->hash, theirs->hash, sizeof k->hash) == 0;
+    if (theirs->state == CHUNK_HASHED) return false;
+    memcpy(k->hash, theirs->hash, sizeof k->hash);
+    k->chained = true;
+    if (k->state == CHUNK_VERIFIED) return true;
+    k->state = CHUNK_OPEN;
+    k->expected = true;
+    if (chunks_full(&t->files[file].chunks, chunk)) check(t, file, chunk, e);
+    return true;
+}
+
+static void learn_hash(struct chunk *k, const struct chunk *theirs) {
+    if (theirs->state != CHUNK_VERIFIED || k->state != CHUNK_OPEN || k->expected) return;
+    memcpy(k->hash, theirs->hash, sizeof k->hash);
+    k->expected = true;
+}
+
+void transfer_learn(struct transfer *t, uint32_t file, const struct chunks *theirs, struct transfer_effects *e) {
+    struct chunks *mine = &t->files[file].chunks;
+    bool chained = true;
+    for (uint32_t i = 0; i < mine->count; i++) {
+        const struct chunk *other = &theirs->items[i];
+        chained = chained && other->chained && learn_state(t, file, i, other, e);
+        if (!other->chained) learn_hash(&mine->items[i], other);
+    }
+    if (mine->count > 0 && mine->items[0].chained) record(e, file, 0, mine->count);
 }
 
 static void whole_is_known(struct transfer *t, uint32_t file, const uint8_t *whole, struct transfer_effects *e) {
@@ -328,6 +405,17 @@ static void whole_is_known(struct transfer *t, uint32_t file, const uint8_t *who
     transfer_stop(t, &why, e);
 }
 
+/* A chunk is not what it was, and stays so: the states from there on are no measure any more. */
+static void forget_states(struct transfer *t, uint32_t file, uint32_t from, struct transfer_effects *e) {
+    struct chunks *c = &t->files[file].chunks;
+    for (uint32_t i = from; i < c->count && c->items[i].chained; i++) {
+        c->items[i].chained = c->items[i].expected = false;
+        c->items[i].state = CHUNK_OPEN;
+        record(e, file, i, 1);
+        if (chunks_full(c, i)) check(t, file, i, e);
+    }
+}
+
 /* What was read back is not what was written, or cannot be read: this chunk comes again, and must be what it was. If
  * it never is, the whole file's hash is left to say who is right. */
 static void mend(struct transfer *t, uint32_t file, uint32_t chunk, struct transfer_effects *e) {
@@ -336,37 +424,58 @@ static void mend(struct transfer *t, uint32_t file, uint32_t chunk, struct trans
     if (k->giver)
         emit(e, (struct transfer_effect){.type = TRANSFER_WRONG, .file = file, .chunk = chunk, .giver = k->giver});
     k->giver = 0;
-    k->expected |= k->state == CHUNK_VERIFIED;
+    k->expected |= k->state == CHUNK_VERIFIED || k->chained;
     if (k->mended < MENDED_MAX)
         k->mended++;
     else
         k->expected = false;
     chunks_drop(&f->chunks, chunk);
+    if (!k->expected) forget_states(t, file, chunk, e);
     t->mended++;
     record(e, file, chunk, 1);
     if (chunk < f->chain_next) restart_chain(f);
 }
 
-void transfer_checked(struct transfer *t, const struct transfer_effect *check_of, int code,
-                      const uint8_t hash[CHUNKS_HASH_BYTES], const uint8_t *whole, uint64_t now_us,
+/* Nothing is known of it yet that what was found could differ from, or it does not. */
+static bool is_right(const struct chunk *k, bool hashed, const uint8_t *hash, bool followed, const uint8_t *state) {
+    if (k->state == CHUNK_OPEN && !k->expected) return true;
+    if (k->chained) return !followed || memcmp(state, k->hash, CHUNKS_HASH_BYTES) == 0;
+    return !hashed || memcmp(hash, k->hash, CHUNKS_HASH_BYTES) == 0;
+}
+
+/* The state takes the place of the chunk's own hash. */
+static void keep_hash(struct transfer *t, uint32_t file, uint32_t chunk, bool chained, const uint8_t *hash,
                       struct transfer_effects *e) {
-    struct transfer_file *f = &t->files[check_of->file];
-    struct chunk *k = &f->chunks.items[check_of->chunk];
-    bool current = check_of->round == f->chain_round || !check_of->chain;
+    struct chunk *k = &t->files[file].chunks.items[chunk];
+    bool fresh = k->state == CHUNK_OPEN;
+    memcpy(k->hash, hash, CHUNKS_HASH_BYTES);
+    k->chained = chained;
+    if (fresh) k->state = k->expected ? CHUNK_VERIFIED : CHUNK_HASHED;
+    record(e, file, chunk, 1);
+    if (fresh) emit(e, (struct transfer_effect){.type = TRANSFER_READY, .file = file, .chunk = chunk});
+}
+
+void transfer_checked(struct transfer *t, const struct transfer_effect *check_of, int code,
+                      const uint8_t hash[CHUNKS_HASH_BYTES], const uint8_t state[CHUNKS_HASH_BYTES], uint64_t now_us,
+                      struct transfer_effects *e) {
+    uint32_t file = check_of->file, chunk = check_of->chunk;
+    struct transfer_file *f = &t->files[file];
+    struct chunk *k = &f->chunks.items[chunk];
+    bool current = !check_of->chain || check_of->round == f->chain_round;
+    bool followed = check_of->state && current; /* an earlier chain may have lost its way */
     k->checking--;
-    bool known = k->state != CHUNK_OPEN || k->expected, right = memcmp(hash, k->hash, CHUNKS_HASH_BYTES) == 0;
-    if (!chunks_full(&f->chunks, check_of->chunk) || check_of->drops != k->drops) {
+    if (!chunks_full(&f->chunks, chunk) || check_of->drops != k->drops) {
         /* dropped meanwhile */
-    } else if (code < 0 || (known && check_of->hash && !right)) {
-        mend(t, check_of->file, check_of->chunk, e);
-    } else if (k->state == CHUNK_OPEN) {
-        memcpy(k->hash, hash, CHUNKS_HASH_BYTES);
-        k->state = k->expected ? CHUNK_VERIFIED : CHUNK_HASHED;
-        record(e, check_of->file, check_of->chunk, 1);
-        emit(e, (struct transfer_effect){.type = TRANSFER_READY, .file = check_of->file, .chunk = check_of->chunk});
+    } else if (code < 0 || !is_right(k, check_of->hash, hash, followed, state)) {
+        mend(t, file, chunk, e);
+    } else if (followed && (!k->chained || k->state == CHUNK_OPEN)) {
+        keep_hash(t, file, chunk, true, state, e);
+    } else if (k->state == CHUNK_OPEN && check_of->hash && !k->chained) {
+        keep_hash(t, file, chunk, false, hash, e);
     }
-    if (whole && current && chunks_full(&f->chunks, check_of->chunk)) whole_is_known(t, check_of->file, whole, e);
-    lengthen_chain(t, check_of->file, false, e);
+    bool last = check_of->chain && chunk + 1 == f->chunks.count;
+    if (last && current && chunks_full(&f->chunks, chunk)) whole_is_known(t, file, state, e);
+    lengthen_chain(t, file, false, e);
     begin_streams(t, now_us, e);
 }
 
@@ -394,6 +503,7 @@ static void adapt(struct transfer *t, uint64_t now_us) {
 void transfer_tick(struct transfer *t, uint64_t now_us, struct transfer_effects *e) {
     if (t->stopped) return;
     if (now_us >= t->measure_us + MEASURE_US) adapt(t, now_us);
+    for (uint32_t i = 0; i < t->file_count; i++) lengthen_chain(t, i, false, e);
     begin_streams(t, now_us, e);
 }
 

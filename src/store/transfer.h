@@ -1,12 +1,13 @@
-/* A model on its way to this disk, as a pure state machine: what to fetch next over how many streams, what to do when a
- * stream breaks, which chunks to hash, when all is here and right.
+/* A model on its way to this disk, as a pure state machine: what to fetch next over how many streams, what to do
+ * when a stream breaks, which chunks to hash, when all is here and right.
  *
- * Whoever drives it carries out the effects and tells what came of them; time arrives as an argument. Several streams
- * fetch runs of missing chunks in file order, as many as make it faster. What fails with some progress is taken up
- * where it stopped, without any it is tried again after a pause that doubles; a hub that asks for patience gets it.
- * Chunks are hashed as they fill; where the hub told the hash of a whole file that is wanted whole, its chunks are
- * hashed once more in their order, as one chain. A wrong hash of a chunk that was read back means this chunk alone
- * comes again, a wrong hash of the whole the file, once. */
+ * Whoever drives it carries out the effects and tells what came of them; time arrives as an argument. Several
+ * streams fetch runs of missing chunks in file order, as many as make it faster. What fails with some progress is
+ * taken up where it stopped, without any it is tried again after a pause that doubles; a hub that asks for patience
+ * gets it. Chunks are hashed as they fill; where the hub told the hash of a whole file, as one chain in their
+ * order. A chain over all of the file by this node is all the hashing there is (chunks.h); where it goes from node
+ * to node, chunks have hashes of their own besides. A wrong hash of a chunk that was read back means this chunk
+ * alone comes again, a wrong hash of the whole the file, once. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,8 +24,10 @@ struct transfer_file {
     uint8_t sha256[CHUNKS_HASH_BYTES];
     bool proof; /* and is to be compared with what comes */
     bool chain; /* by this node, over chunks [chain_begin, chain_end): all of them, or its turn */
+    bool chain_awaited; /* other nodes wait for what comes of it */
     uint32_t chain_begin, chain_end;
     uint32_t chain_next;  /* chunk that the chain takes next */
+    uint32_t chain_kept;  /* chunks from the first on of which this chain's states are kept */
     uint32_t chain_round; /* chains begun: answers of an earlier one are nobody's */
     bool verified;
     unsigned again; /* times it was fetched again because its hash was wrong */
@@ -41,7 +44,7 @@ enum transfer_effect_type {
     TRANSFER_FETCH,  /* stream, file, offset, len: ends in transfer_ended */
     TRANSFER_STOP,   /* stream: its end is not told any more */
     TRANSFER_RECORD, /* file, chunk, count: keep what the map says of these chunks */
-    TRANSFER_CHECK,  /* file, chunk, hash, chain, round: read it back; ends in transfer_checked */
+    TRANSFER_CHECK,  /* file, chunk, hash, chain, round, state: read it back; ends in transfer_checked */
     TRANSFER_WRONG,  /* file, chunk, giver: what that one gave does not have the hash that was expected */
     TRANSFER_READY,  /* file, chunk: its hash is known now: it can be given to others */
 };
@@ -52,7 +55,9 @@ struct transfer_effect {
     uint32_t file, chunk, count, round;
     uint64_t offset, len;
     uint16_t giver, drops;
-    bool hash, chain;
+    bool hash;  /* the chunk's own hash is wanted */
+    bool chain; /* it is the next one of the chain */
+    bool state; /* the state of the file's hash behind it is wanted: of the chain, or from the state before it */
 };
 
 /* Grows as needed, is emptied by its owner. */
@@ -105,6 +110,8 @@ void transfer_ended(struct transfer *t, unsigned stream, const struct transfer_o
 /* A whole chunk came from another node (its number `giver`) and was written. */
 void transfer_given(struct transfer *t, uint32_t file, uint32_t chunk, uint16_t giver, uint64_t now_us,
                     struct transfer_effects *e);
+/* What another node knows of the hashes is what they must be, wherever the bytes come from. */
+void transfer_learn(struct transfer *t, uint32_t file, const struct chunks *theirs, struct transfer_effects *e);
 /* The chain is this node's to lengthen over chunks [begin, end); transfer_checked is told no whole file's hash then. */
 void transfer_take_chain(struct transfer *t, uint32_t file, uint32_t begin, uint32_t end, struct transfer_effects *e);
 /* A chunk that is here, or everything of the file that is, is to be compared with its hash again. */
@@ -112,10 +119,10 @@ void transfer_recheck_chunk(struct transfer *t, uint32_t file, uint32_t chunk, s
 void transfer_recheck(struct transfer *t, uint32_t file, struct transfer_effects *e);
 /* The whole file's hash turned out right: everything here of it is. */
 void transfer_verified(struct transfer *t, uint32_t file, struct transfer_effects *e);
-/* A chunk was read back: its hash (if that was asked for), and when it was the last of its chain the whole file's.
- * code: it could not be read. */
+/* A chunk was read back: its own hash, and the state of the file's behind it, of the last one the file's hash; each if
+ * it was asked for. code: it could not be read. */
 void transfer_checked(struct transfer *t, const struct transfer_effect *check, int code,
-                      const uint8_t hash[CHUNKS_HASH_BYTES], const uint8_t *whole, uint64_t now_us,
+                      const uint8_t hash[CHUNKS_HASH_BYTES], const uint8_t state[CHUNKS_HASH_BYTES], uint64_t now_us,
                       struct transfer_effects *e);
 void transfer_tick(struct transfer *t, uint64_t now_us, struct transfer_effects *e);
 /* When to tick; UINT64_MAX: never. */

@@ -86,7 +86,7 @@ def held_chunks(path):
     """(bytes that are here, whether they are hashed) of each chunk, as a map has it."""
     data = path.read_bytes()
     records = (struct.unpack_from("<II", data, at) for at in range(64, len(data), 40))
-    return [(have, state > 0) for have, state in records]
+    return [(have, state & 3 > 0) for have, state in records]
 
 
 def held_bytes(home):
