@@ -198,11 +198,24 @@ static bool show_pull(void *context) {
     return true;
 }
 
+/* As with a pull that is interrupted: what is here is kept. */
+static void pause_pull(const struct wait *w, struct error *error) {
+    struct error ignored;
+    json_t *downloads = NULL;
+    client_get(w->client, "downloads", &downloads, &ignored);
+    if (under_way(progress_find(downloads, w->model))) {
+        client_post(w->client, "downloads/pause", json_pack("{s:s}", "model", w->model), NULL, &ignored);
+        error_set(error, ERR_CANCELLED, "stopped; `caravan pull %s` goes on from here", w->model);
+    }
+    json_decref(downloads);
+}
+
 static int post_load(struct client *client, json_t *request, json_t **reply, struct error *error) {
     struct wait w = {.client = client, .progress = progress_new()};
     source_place(json_string_value(json_object_get(request, "model")), w.model);
     int code = client_post_watched(client, "load", json_incref(request), reply, PROGRESS_LOOK_MS, show_pull, &w, error);
     progress_clear(&w.progress);
+    if (code == ERR_CANCELLED && client_take_interrupt()) pause_pull(&w, error);
     return code;
 }
 

@@ -103,8 +103,12 @@ static int open_file(struct parcel *p, uint32_t file, struct error *error) {
     f->data = openat(p->folder, name, flags, 0644);
     if (f->data < 0 || f->map < 0 || fstat(f->data, &st) < 0) return fail(p->path, name, error);
     if ((uint64_t)st.st_size != p->manifest.files[file].bytes) { /* another file, or none yet */
-        if (ftruncate(f->data, 0) < 0 || ftruncate(f->data, (off_t)p->manifest.files[file].bytes) < 0)
-            return fail(p->path, name, error);
+        if (ftruncate(f->data, 0) < 0 || ftruncate(f->data, (off_t)p->manifest.files[file].bytes) < 0) {
+            int rc = fail(p->path, name, error);
+            unlinkat(p->folder, name, 0);
+            unlinkat(p->folder, map, 0);
+            return rc;
+        }
         return begin_map(p, file, error);
     }
     return read_map(p, file, error);
@@ -138,6 +142,7 @@ int parcel_open(struct parcel *p, const char *path, struct manifest *m, uint64_t
     struct manifest back = p->manifest;
     p->manifest = (struct manifest){.file_count = back.file_count};
     parcel_close(p);
+    rmdir(path); /* unless something is in it */
     return rc;
 }
 

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -205,6 +206,17 @@ def test_a_hub_that_lies_about_a_size(home, hub, repo, model):
         home.cli("rm", "org/repo")
 
 
+def test_a_file_too_long_for_the_disk_leaves_nothing(home, hub, repo):
+    def short_files():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+
+    result = subprocess.run([CARAVAN, "pull", "org/repo"], env=home.env, capture_output=True, text=True, timeout=60,
+                            preexec_fn=short_files)
+    assert result.returncode == 1 and "File too large" in result.stderr
+    assert not list((home.path / "models").iterdir())
+
+
 def test_a_host_without_ranges(home, hub, repo, model):
     hub.ranges = False
     home.cli("pull", "org/repo")
@@ -291,6 +303,18 @@ def test_who_interrupts_a_pull_keeps_what_came(home, hub, repo, model):
     held, asked, hub.rate = held_bytes(home), hub.asked, 0
     home.cli("pull", "org/repo")
     assert held > 1e6 and hub.asked - asked <= model.stat().st_size - held
+
+
+@pytest.mark.parametrize("verb", (["load"], ["run", "--max-tokens", "1"]), ids=("load", "run"))
+def test_who_interrupts_a_load_stops_its_pull(home, hub, repo, verb):
+    hub.rate = 4e6
+    home.start()
+    process = subprocess.Popen([CARAVAN, *verb, "org/repo"], env=home.env, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert wait_until(lambda: hub.served > 1e6, 20)
+    process.send_signal(signal.SIGINT)
+    assert "`caravan pull org/repo` goes on from here" in process.communicate(timeout=20)[1]
+    assert process.returncode == 1 and wait_until(lambda: home.downloads()[0]["state"] == "paused", 5)
 
 
 def test_load_of_what_is_not_here_pulls_it(home, hub, repo):
