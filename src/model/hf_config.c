@@ -294,7 +294,8 @@ static double slowed(const struct hf_model *m, const json_t *rope, const char *t
 }
 
 static int write_rope(const struct hf_model *m, struct hf_result *out, struct error *error) {
-    const json_t *rope = hf_rope(m), *outer = hf_get(m, "rope_parameters"), *local = hf_get(m, "rope_local_base_freq|local_rope_theta");
+    const json_t *rope = hf_rope(m), *outer = hf_get(m, "rope_parameters");
+    const json_t *local = hf_get(m, "rope_local_base_freq|local_rope_theta");
     const char *type = rope ? json_string_value(first_of(rope, "rope_type|type")) : NULL;
     double base = rope_real(rope, "rope_theta", 0);
     const json_t *plain = hf_get(m, "rope_theta|rotary_emb_base|global_rope_theta");

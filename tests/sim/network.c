@@ -317,12 +317,14 @@ uint64_t network_dial_data(struct world *w, uint32_t host, const struct wire_add
     return number_of(index, DIALLER);
 }
 
-/* ---- what nodes do with links ---- */
+/* ---- what nodes do with links ----
+ *
+ * A node that wakes up to a link's end gives up all links one by one, before it has looked at that one. */
 
 void network_send(struct world *w, uint32_t host, uint64_t link, const uint8_t *bytes, uint32_t len) {
     RULE(w, link > 0 && link <= 2 * (uint64_t)w->network.count, "sends on open links", "link %llu was never there",
          (unsigned long long)link);
-    if (w->journal.broken) return;
+    if (w->journal.broken || link == w->network.ending) return;
     enum side side;
     struct sim_link *l = link_of(w, link, &side);
     RULE(w, l->ends[side] == END_OPEN && l->hosts[side] == host && l->lives[side] == w->hosts[host].life,
@@ -335,7 +337,7 @@ void network_send(struct world *w, uint32_t host, uint64_t link, const uint8_t *
 }
 
 void network_close(struct world *w, uint32_t host, uint64_t link) {
-    if (link == w->network.ending) return; /* it wakes up to this link's end, and gives up all links at once */
+    if (link == w->network.ending) return;
     RULE(w, network_link_open(w, host, link), "closes open links once", "node %s closes link %llu, which is not open",
          w->hosts[host].name, (unsigned long long)link);
     if (w->journal.broken) return;
