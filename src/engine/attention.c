@@ -1,4 +1,5 @@
 /* Heads of the forward pass: norms, rotation, K and V into their pages, attention over them. */
+#include <math.h>
 #include <string.h>
 
 #include "base/size.h"
@@ -50,6 +51,25 @@ void forward__group_heads(struct forward *f) {
         f->groups[f->group_count] = group_at(f->sizes, head);
 }
 
+/* Of all heads of the model, whose number need not be a power of two: the rest lie between the others. */
+static double slope_of(uint32_t head, uint32_t heads, uint32_t octaves) {
+    uint32_t whole = 1;
+    while (2 * whole <= heads) whole *= 2;
+    double step = ldexp(1.0, -(int)octaves), slope = 1;
+    uint32_t power = head + 1;
+    for (uint32_t n = head < whole ? whole : 2 * whole; n > 1; n /= 2) step = sqrt(step); /* exact on every machine */
+    if (head >= whole) power = 2 * (head - whole) + 1;
+    while (power-- > 0) slope *= step;
+    return slope;
+}
+
+void forward__lean_heads(struct forward *f) {
+    const struct model_params *p = f->params;
+    uint32_t all = f->sizes->heads_of_model;
+    for (uint32_t head = 0; p->bias_octaves && head < p->heads; head++)
+        f->slopes[head] = (float)slope_of(f->sizes->heads.begin + head, all, p->bias_octaves);
+}
+
 static size_t rope_pairs(const struct model_params *p) { return p->rope_dims / 2; }
 
 /* Of groups of so many heads at most. */
@@ -62,7 +82,7 @@ static uint32_t span_rows_max(uint32_t size) {
 
 /* What one attention call needs: queries and results side by side, their ranges and sinks, the session's pages. */
 struct attention_scratch {
-    float *q, *out, *sinks;
+    float *q, *out, *sinks, *slopes;
     uint32_t *begin, *end;
     const void **k_pages, **v_pages;
 };
@@ -73,6 +93,7 @@ static void carve_attention(struct carver *c, const struct model_params *p, uint
     s->q = forward__carve(c, queries * p->head_dim_k, sizeof(float));
     s->out = forward__carve(c, queries * p->head_dim_v, sizeof(float));
     s->sinks = forward__carve(c, queries, sizeof(float));
+    s->slopes = forward__carve(c, queries, sizeof(float));
     s->begin = forward__carve(c, queries, sizeof(uint32_t));
     s->end = forward__carve(c, queries, sizeof(uint32_t));
     s->k_pages = forward__carve(c, pages, sizeof(void *));
@@ -205,6 +226,7 @@ static void gather_row(const struct attention_job *job, uint32_t row, uint32_t s
     for (size_t i = 0; i < group->count; i++) {
         s->begin[at + i] = first_visible(position, job->layer->is, f->params->chunked);
         s->end[at + i] = end_visible(position, seen, job->layer->is);
+        if (f->params->bias_octaves) s->slopes[at + i] = f->slopes[group->head + i];
         if (job->layer->attn_sinks) s->sinks[at + i] = job->layer->attn_sinks[group->head + i];
     }
 }
@@ -229,7 +251,8 @@ static void attend_span(const struct attention_job *job, const struct forward_sp
                                .head_dim_k = p->head_dim_k,
                                .head_dim_v = p->head_dim_v,
                                .scale = f->attention_scale,
-                               .softcap = p->attention_softcap};
+                               .softcap = p->attention_softcap,
+                               .slopes = p->bias_octaves ? s->slopes : NULL};
     f->kern->attention[f->pages->shape.kv](&a, s->q, p->head_dim_k, span->row_count * group->count, s->begin, s->end,
                                            job->layer->attn_sinks ? s->sinks : NULL, s->out, p->head_dim_v);
     float *out = job->out->f32 + job->out_column + group->head * p->head_dim_v;

@@ -52,6 +52,7 @@ static uint64_t carve_all(struct forward *f, const struct share_sizes *sizes, co
         f->rope[i].sin = forward__carve_rows(&c, pairs);
     }
     f->groups = forward__carve(&c, p->heads, sizeof *f->groups);
+    f->slopes = forward__carve(&c, p->heads, sizeof *f->slopes);
     f->member_scratch_bytes = forward__attention_bytes(sizes, context);
     f->member_scratch = forward__carve(&c, threads, f->member_scratch_bytes);
     return c.used;
@@ -78,6 +79,7 @@ int forward_init(struct forward *f, uint32_t context, struct error *error) {
                          (unsigned long long)(bytes >> 20));
     carve_all(f, f->sizes, f->share, threads, context, f->memory.data);
     forward__group_heads(f);
+    forward__lean_heads(f);
     const float *divisors = rope_divisors(f, context);
     f->attention_scale = rope_attention_scale(p);
     const struct model_rope *ropes[] = {&p->rope, &p->rope_local};
@@ -264,6 +266,7 @@ int forward_embed(struct forward *f, const struct step *step, float *hidden, str
         if (f->params->embedding_scale != 1.0f) f->kern->scale(row, f->params->embedding_scale, m->cols);
         int rc = add_to_embedding(f, step->rows[i].position, row, error);
         if (rc < 0) return rc;
+        forward__normalize(f, norm_of(f->weights->embd_norm, f->weights->embd_norm_bias), row, m->cols, row);
     }
     return 0;
 }

@@ -124,7 +124,7 @@ struct forward {
     uint32_t rows_max, part_rows_max; /* of a step, of a part of it */
     struct mixture mixture;
     struct latent latent;
-    float attention_scale;
+    float attention_scale, *slopes; /* ALiBi: [head] */
     struct forward_rope rope[2]; /* of layers that see everything, of those with a window */
     struct forward_group *groups;
     uint32_t group_count, group_size; /* the greatest */

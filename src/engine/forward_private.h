@@ -113,6 +113,8 @@ int forward__take(struct forward *f, struct forward_part *part, struct error *er
 /* ---- attention.c ---- */
 
 /* The member's heads in groups: f->groups. */
+/* ALiBi's slopes of the own heads. */
+void forward__lean_heads(struct forward *f);
 void forward__group_heads(struct forward *f);
 /* Scratch of one member of the pool. */
 uint64_t forward__attention_bytes(const struct share_sizes *sizes, uint32_t context);

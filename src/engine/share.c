@@ -129,6 +129,7 @@ void share_sizes(const struct share *s, const struct model_params *p, struct sha
                                 .queries = p->heads,
                                 .keys = p->kv_heads,
                                 .heads_per_kv = heads_per_kv(p),
+                                .heads_of_model = p->heads,
                                 .attended = p->heads * share_value_size(p),
                                 .in_blocks = true};
     out->params.heads = range_length(out->heads);

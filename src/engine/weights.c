@@ -122,6 +122,8 @@ static void list_ends(struct piece_list *l, const struct model *m, const struct 
     if (!embeds || !m->params.tied) list_matrix(l, head, own, &w->output);
     if (embeds) list_matrix(l, &m->position_embd, whole_matrix(&m->position_embd), &w->position_embd);
     if (embeds) list_whole_vector(l, &m->token_type, &w->token_type);
+    if (embeds) list_whole_vector(l, &m->embd_norm, &w->embd_norm);
+    if (embeds) list_whole_vector(l, &m->embd_norm_bias, &w->embd_norm_bias);
     if (embeds) list_matrix(l, &m->pooled_up, whole_matrix(&m->pooled_up), &w->pooled_up);
     if (embeds) list_matrix(l, &m->pooled_down, whole_matrix(&m->pooled_down), &w->pooled_down);
     list_whole_vector(l, &m->output_norm, &w->output_norm);

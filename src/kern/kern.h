@@ -59,6 +59,7 @@ struct kern_attention {
     size_t head_dim_k, head_dim_v; /* multiples of 8, <= KERN_HEAD_DIM_MAX */
     float scale;                   /* on q.k, before softcap */
     float softcap;                 /* 0: none; else s = cap * tanh(s / cap) */
+    const float *slopes;           /* NULL; or one a query: s falls by it with each position before the last one seen */
 };
 
 struct kern {

@@ -54,7 +54,10 @@ static const struct model_family families[] = {
     {"qwen3vl", HALVES, RMS, SILU},
     {"qwen3vlmoe", HALVES, RMS, SILU, NORMED},
     {"minicpm", PAIRS, RMS, SILU, FAMILY_LOGITS_DIVIDED},
-    {"baichuan", PAIRS, RMS, SILU},
+    {"baichuan", PAIRS, RMS, SILU, FAMILY_LEANS}, /* if it is big */
+    {"mpt", HALVES, LAYER, GELU, FAMILY_LEANS, .still_every = 1},
+    {"refact", HALVES, RMS, SILU, FAMILY_LEANS, .still_every = 1},
+    {"bloom", HALVES, LAYER, GELU, FAMILY_LEANS, .still_every = 1},
     {"xverse", PAIRS, RMS, SILU},
     {"orion", HALVES, LAYER, SILU},
     {"qwen", HALVES, RMS, SILU, FAMILY_FF_HALVED},

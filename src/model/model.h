@@ -40,8 +40,8 @@ struct model_tensor {
 
 /* The same of the model outside of its layers. */
 #define MODEL_END_TENSORS(M, V)                                                                                        \
-    M(token_embd) M(position_embd) V(token_type) V(output_norm) V(output_norm_bias) M(output) V(output_bias)           \
-        M(pooled_up) M(pooled_down)
+    M(token_embd) M(position_embd) V(token_type) V(embd_norm) V(embd_norm_bias) V(output_norm) V(output_norm_bias)     \
+        M(output) V(output_bias) M(pooled_up) M(pooled_down)
 
 /* Divisors of the rotation frequencies, which every slice with layers has. */
 #define MODEL_ROPE_TENSORS(V) V(rope_freqs) V(rope_long) V(rope_short)

@@ -74,22 +74,12 @@ static void read_order(struct builder *b) {
         gguf_bool(&b->m->gguf, full_key(b, "use_parallel_residual", key), parallel);
 }
 
-/* The bigger Baichuan has no rotation, and does not say so but by its size. */
-static bool leans(const struct builder *b) {
-    uint64_t layers = 0;
-    return strcmp(b->family->architecture, "baichuan") == 0 &&
-           gguf_u64(&b->m->gguf, "baichuan.block_count", &layers) && layers == 40;
-}
-
 static int read_family(struct builder *b) {
     struct gguf_string name;
     struct model_params *p = &b->m->params;
     if (!gguf_str(&b->m->gguf, "general.architecture", &name))
         return error_set(b->error, ERR_INVALID, "key general.architecture is missing");
     b->family = model_family_find(name);
-    if (b->family && leans(b))
-        return error_set(b->error, ERR_UNSUPPORTED,
-                         "a baichuan model of 40 layers (13B) is not supported: it tells positions by ALiBi");
     if (b->family) {
         snprintf(p->architecture, sizeof p->architecture, "%s", b->family->architecture);
         p->pairing = b->family->pairing;
@@ -286,6 +276,21 @@ static int read_scales(struct builder *b) {
     return rc;
 }
 
+/* ALiBi. The bigger Baichuan has it, and does not say so but by its size. */
+static int read_slopes(struct builder *b) {
+    struct model_params *p = &b->m->params;
+    bool baichuan = strcmp(p->architecture, "baichuan") == 0;
+    float most = baichuan && p->layers != 40 ? 0 : 8, clamp = 0;
+    if (!(b->family->traits & FAMILY_LEANS)) return 0;
+    int rc = read_number(b, "attention.max_alibi_bias", true, &most);
+    if (rc == 0) rc = read_number(b, "attention.clamp_kqv", true, &clamp);
+    if (rc == 0 && (most > 64 || most != floorf(most) || clamp > 0))
+        return error_set(b->error, ERR_UNSUPPORTED, "an ALiBi bias of at most %g with a clamp of %g is not supported",
+                         (double)most, (double)clamp);
+    p->bias_octaves = (uint32_t)most;
+    return rc;
+}
+
 static int read_norm(struct builder *b) {
     struct model_params *p = &b->m->params;
     p->norm_epsilon = 1e-5f;
@@ -424,6 +429,7 @@ int builder_read_params(struct builder *b) {
     if (rc == 0) rc = read_heads(b);
     if (rc == 0) rc = read_rope(b);
     if (rc == 0) rc = read_scales(b);
+    if (rc == 0) rc = read_slopes(b);
     if (rc == 0) rc = read_norm(b);
     if (rc == 0) rc = read_window(b);
     if (rc == 0) rc = read_encoder(b);
@@ -465,7 +471,7 @@ int builder_read_layers(struct builder *b) {
         l->reach = local ? p->reach : 0;
         bool still_here = still > 0 && (i + 1) % still == 0;
         bool still_global = (b->family->traits & FAMILY_GLOBAL_STILL) && windows && !local;
-        l->rotates = !still_here && !still_global;
+        l->rotates = !still_here && !still_global && p->bias_octaves == 0;
         l->norm_stays = p->norms_stay || (normed && i == 0);
     }
     return 0;

@@ -413,6 +413,8 @@ static int take_ends(struct builder *b) {
     const struct model_params *p = &m->params;
     int rc = take_needed(b, "token_embd.weight", p->vocab, p->embd, &m->token_embd);
     if (rc == 0) rc = take_additions(b);
+    if (rc == 0 && b->family->traits & FAMILY_LEANS)
+        rc = take_norm(b, "token_embd_norm", &m->embd_norm, &m->embd_norm_bias);
     if (rc == 0) rc = take_last_norm(b);
     if (rc == 0) rc = take(b, "output.weight", p->vocab, p->embd, &m->output);
     if (rc == 0) rc = take(b, "output.bias", 1, p->vocab, &m->output_bias);

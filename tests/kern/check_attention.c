@@ -15,8 +15,8 @@ struct fixture {
     struct guarded q, out;
     size_t queries;
     uint32_t begin[QUERIES_MAX], end[QUERIES_MAX];
-    float sinks[QUERIES_MAX];
-    bool with_sinks;
+    float sinks[QUERIES_MAX], slopes[QUERIES_MAX];
+    bool with_sinks, with_slopes;
 };
 
 static float as_f32(const uint16_t *half) {
@@ -79,6 +79,7 @@ static void fixture_init(uint64_t *random, const struct kern *ref, struct fixtur
     *f = (struct fixture){.kv = kv, .queries = queries, .with_sinks = variant % 3 == 2};
     f->a =
         (struct kern_attention){f->k, f->v, dim_k, dim_v, 1.0f / sqrtf((float)dim_k), variant % 4 == 3 ? 5.0f : 0.0f};
+    f->with_slopes = variant % 7 == 6;
     f->k_dense = malloc(positions * dim_k * sizeof(float));
     f->v_dense = malloc(positions * dim_v * sizeof(float));
     fill_pages(random, ref, f, filled);
@@ -91,6 +92,7 @@ static void fixture_init(uint64_t *random, const struct kern *ref, struct fixtur
         if (variant % 5 == 4) f->end[i] = (uint32_t)prng_below(random, filled + 1);
         f->begin[i] = variant % 2 ? (uint32_t)prng_below(random, f->end[i] + 1) : 0;
         f->sinks[i] = random_float(random);
+        f->slopes[i] = (float)(1 + prng_below(random, 200)) / 256;
     }
 }
 
@@ -106,7 +108,9 @@ static void fixture_deinit(struct fixture *f) {
 }
 
 static void run(const struct kern *k, const struct fixture *f, size_t first, size_t count, float *out) {
-    k->attention[f->kv](&f->a, (const float *)f->q.data + first * f->a.head_dim_k, f->a.head_dim_k, count,
+    struct kern_attention a = f->a;
+    a.slopes = f->with_slopes ? f->slopes + first : NULL;
+    k->attention[f->kv](&a, (const float *)f->q.data + first * f->a.head_dim_k, f->a.head_dim_k, count,
                         f->begin + first, f->end + first, f->with_sinks ? f->sinks + first : NULL,
                         out + first * f->a.head_dim_v, f->a.head_dim_v);
 }
@@ -116,7 +120,8 @@ static double score(const struct fixture *f, size_t query, size_t position) {
     double s = 0;
     for (size_t d = 0; d < f->a.head_dim_k; d++) s += (double)q[d] * k[d];
     s *= f->a.scale;
-    return f->a.softcap > 0 ? f->a.softcap * tanh(s / f->a.softcap) : s;
+    if (f->a.softcap > 0) s = f->a.softcap * tanh(s / f->a.softcap);
+    return f->with_slopes ? s - (double)f->slopes[query] * (f->end[query] - 1.0 - (double)position) : s;
 }
 
 static void check_truth(const struct fixture *f, size_t query, const float *out) {

@@ -28,6 +28,8 @@ struct tile {
     size_t q_stride;
     float *out;
     size_t out_stride;
+    const float *slopes; /* NULL, or of each query */
+    const uint32_t *end; /* of each query */
     struct softmax seen[SIMD_QUERIES];
     struct range range[SIMD_QUERIES];
     float p[SIMD_QUERIES][KERN_PAGE] __attribute__((aligned(KERN_ALIGN)));
@@ -88,6 +90,16 @@ SIMD_INLINE void scores(enum kern_kv kv, int queries, struct tile *t, const void
 static void cap_scores(float *p, float cap) {
     for (size_t i = 0; i < KERN_PAGE; i += KERN_LANES)
         f32_store(p + i, f32_mul(f32_set(cap), simd_tanh(f32_div(f32_load(p + i), f32_set(cap)))));
+}
+
+/* `behind`: the page's first position, counted from the last one that the query sees. */
+static void lean(float *p, float slope, float behind) {
+    static const float steps[KERN_LANES] __attribute__((aligned(KERN_ALIGN))) = {0, 1, 2,  3,  4,  5,  6,  7,
+                                                                                 8, 9, 10, 11, 12, 13, 14, 15};
+    for (size_t i = 0; i < KERN_PAGE; i += KERN_LANES) {
+        f32x16 distance = f32_add(f32_set(behind + (float)i), f32_load(steps));
+        f32_store(p + i, f32_fma(f32_set(slope), distance, f32_load(p + i)));
+    }
 }
 
 static void fill_outside(float *p, struct range r, float value) {
@@ -201,6 +213,7 @@ SIMD_INLINE void attend_page(enum kern_kv kv, int queries, struct tile *t, size_
     for (int i = 0; i < queries; i++) {
         if (t->range[i].begin == t->range[i].end) continue;
         if (t->a->softcap != 0.0f) cap_scores(t->p[i], t->a->softcap);
+        if (t->slopes) lean(t->p[i], t->slopes[i], (float)((int64_t)(page * KERN_PAGE) + 1 - (int64_t)t->end[i]));
         parts[i] = page_softmax(t->p[i], t->range[i]);
     }
     weigh_all(kv, queries, t, t->a->v_pages[page], t->a->k_pages[next]);
@@ -261,6 +274,8 @@ SIMD_INLINE void attend(enum kern_kv kv, int queries, const struct call *c, size
     t.q_stride = c->q_stride;
     t.out = c->out + at * c->out_stride;
     t.out_stride = c->out_stride;
+    t.slopes = c->a->slopes ? c->a->slopes + at : NULL;
+    t.end = end;
     for (int i = 0; i < queries; i++) {
         t.seen[i] = (struct softmax){0};
         if (begin[i] >= end[i]) continue;

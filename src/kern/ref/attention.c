@@ -6,7 +6,8 @@
 #include "kern/ref/ref.h"
 
 /* THE FORMULA, per query: each page that holds positions of [begin, end) gives
- *   s = scale * (q . K), fma over the dimensions in order; cap * tanh(s / cap) where there is a softcap
+ *   s = scale * (q . K), fma over the dimensions in order; cap * tanh(s / cap) where there is a softcap;
+ *   fma(slope, position - last position, s) where there are slopes (ALiBi: arXiv 2108.12409)
  *   m = max s, p = exp(s - m), l = sum of p over 16 virtual lanes, o = fma(p, V, o) over the positions in order
  * and joins the pages before it (M, L, O): M' = max(M, m), a = exp(M - M'), b = exp(m - M'),
  *   L = fma(L, a, l * b), O = fma(O, a, o * b)
@@ -47,12 +48,20 @@ static float join_sum(float lanes[KERN_LANES]) {
     return lanes[0];
 }
 
+/* What a query is made of besides its values. */
+struct query {
+    const float *q, *slope;
+    uint32_t end;
+};
+
 /* Positions [begin, end) of one page: o[head_dim_v] and the page's maximum and sum. */
-static struct softmax attend_page(const struct kern_attention *a, enum kern_kv kv, size_t page, const float *q,
-                                  size_t begin, size_t end, float *o) {
+static struct softmax attend_page(const struct kern_attention *a, enum kern_kv kv, size_t page,
+                                  const struct query *query, size_t begin, size_t end, float *o) {
     float p[KERN_PAGE], lanes[KERN_LANES] = {0}, max = -INFINITY;
     for (size_t i = begin; i < end; i++) {
-        p[i] = score(a, kv, a->k_pages[page], q, i);
+        p[i] = score(a, kv, a->k_pages[page], query->q, i);
+        float behind = (float)((int64_t)(page * KERN_PAGE + i) + 1 - (int64_t)query->end);
+        if (query->slope) p[i] = fmaf(*query->slope, behind, p[i]);
         max = p[i] > max ? p[i] : max;
     }
     for (size_t i = begin; i < end; i++) {
@@ -76,8 +85,9 @@ static void join(struct softmax *all, float *out, struct softmax page, const flo
     for (size_t d = 0; d < n; d++) out[d] = o ? fmaf(out[d], before, o[d] * now) : out[d] * before;
 }
 
-static void attend(const struct kern_attention *a, enum kern_kv kv, const float *q, uint32_t begin, uint32_t end,
+static void attend(const struct kern_attention *a, enum kern_kv kv, const struct query *query, uint32_t begin,
                    const float *sink, float *out) {
+    uint32_t end = query->end;
     struct softmax all = {0};
     float o[KERN_HEAD_DIM_MAX];
     for (size_t d = 0; d < a->head_dim_v; d++) out[d] = 0.0f;
@@ -87,9 +97,9 @@ static void attend(const struct kern_attention *a, enum kern_kv kv, const float 
         size_t from = page == first ? begin % KERN_PAGE : 0, left = end - page * KERN_PAGE;
         size_t to = left < KERN_PAGE ? left : KERN_PAGE;
         if (page == first)
-            all = attend_page(a, kv, page, q, from, to, out);
+            all = attend_page(a, kv, page, query, from, to, out);
         else
-            join(&all, out, attend_page(a, kv, page, q, from, to, o), o, a->head_dim_v);
+            join(&all, out, attend_page(a, kv, page, query, from, to, o), o, a->head_dim_v);
     }
     if (sink) join(&all, out, (struct softmax){*sink, 1.0f}, NULL, a->head_dim_v);
     float inverse = 1.0f / all.sum;
@@ -99,8 +109,10 @@ static void attend(const struct kern_attention *a, enum kern_kv kv, const float 
 static void attention(const struct kern_attention *a, enum kern_kv kv, const float *q, size_t q_stride, size_t queries,
                       const uint32_t *begin, const uint32_t *end, const float *sinks, float *out, size_t out_stride) {
     assert(a->head_dim_k <= KERN_HEAD_DIM_MAX && a->head_dim_v <= KERN_HEAD_DIM_MAX);
-    for (size_t i = 0; i < queries; i++)
-        attend(a, kv, q + i * q_stride, begin[i], end[i], sinks ? &sinks[i] : NULL, out + i * out_stride);
+    for (size_t i = 0; i < queries; i++) {
+        struct query query = {q + i * q_stride, a->slopes ? &a->slopes[i] : NULL, end[i]};
+        attend(a, kv, &query, begin[i], sinks ? &sinks[i] : NULL, out + i * out_stride);
+    }
 }
 
 static void attention_f16(const struct kern_attention *a, const float *q, size_t q_stride, size_t queries,
