@@ -16,15 +16,20 @@ void rules_twins(struct world *w, uint64_t id) {
     if (!is_twin(r, id) && r->twin_count < TWINS_MAX) r->twins[r->twin_count++] = id;
 }
 
+/* A node that starts again has forgotten which epochs it drew, and may draw the same once more. */
+static uint32_t life_of(const struct world *w, uint64_t node) {
+    int host = host_of_node(w, node);
+    return host < 0 ? 0 : w->hosts[host].life;
+}
+
 void rules_plan(struct world *w, uint64_t instance, const struct wire_epoch *epoch, const struct wire_plan *plan) {
     struct registry *r = &w->registry;
     uint64_t hash = wire_plan_hash(plan);
-    int drawer = host_of_node(w, epoch->node);
-    uint32_t life = drawer < 0 ? 0 : w->hosts[drawer].life;
+    uint32_t life = life_of(w, epoch->node);
     for (uint32_t i = 0; i < r->count; i++) {
         if (r->plans[i].instance != instance || wire_epoch_compare(&r->plans[i].epoch, epoch) != 0) continue;
         if (is_twin(r, epoch->node)) return;  /* until one of the two has another id, both draw epochs in its name */
-        if (r->plans[i].life != life) return; /* it has forgotten what it drew; members of both refuse the second */
+        if (r->plans[i].life != life) return; /* forgotten; members of both refuse the second */
         RULE(w, r->plans[i].hash == hash, "one plan per epoch", "instance %016llx has two plans in epoch %llu",
              hex(instance), hex(epoch->number));
         return;
@@ -48,6 +53,7 @@ static void rules_speaker(struct world *w, uint32_t host, const struct wire_inst
     for (uint32_t i = 0; i < r->count; i++) {
         struct registry_plan *p = &r->plans[i];
         if (p->instance != m->instance || wire_epoch_compare(&p->epoch, &m->epoch) != 0) continue;
+        if (p->life != life_of(w, p->epoch.node)) continue;
         if (p->speaker == 0) p->speaker = self;
         RULE(w, p->speaker == self || is_twin(r, m->epoch.node) || is_twin(r, p->speaker), "one coordinator per epoch",
              "node %s speaks for epoch %llu of %016llx, as %016llx did", w->hosts[host].name, hex(m->epoch.number),
