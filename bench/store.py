@@ -4,10 +4,10 @@
   .venv/bin/python bench/store.py [MODEL.gguf] [--runs 3] [--rate BYTES/S]
 
 The hub is the tests' own, on this machine. A single node and curl fetch the same file in turns, as fast as the hub
-gives; what the node does besides is to hash and to write; then the same over links of 1 and 2.5 Gbit/s. Then four nodes
-pull together from a hub that gives --rate in all; then one node pulls, the hub is gone, and another one gets all of it
-from there over a veth pair, in turns with `openssl s_server` that gives the file to curl. Last, `pull --check` compares
-the whole file with its hash.
+gives; what the node does besides is to hash, and to wait for the disk; then the same over links of 1 and 2.5 Gbit/s.
+Then four nodes pull together from a hub that gives --rate in all; then one node pulls, the hub is gone, and another
+one gets all of it from there over a veth pair, in turns with `openssl s_server` that gives the file to curl. Last,
+`pull --check` compares the whole file with its hash.
 """
 import argparse
 import statistics
@@ -37,7 +37,7 @@ def timed(action):
 
 
 def single(model, args):
-    """Seconds of a node's pull, of curl writing the same file, and of comparing it with its hash."""
+    """Seconds of a node's pull, of curl's, until what that wrote is on the disk too, and of a check of the hashes."""
     rows = []
     for _ in range(args.runs):
         with tempfile.TemporaryDirectory() as folder, hubs.Hub() as hub:
@@ -47,11 +47,13 @@ def single(model, args):
             copy = str(Path(folder) / "copy")
             url = f"{hub.url}/{NAME}/resolve/main/{model.name}"
             other = timed(lambda: subprocess.run(["curl", "-sSfL", "-o", copy, url], check=True))
-            rows.append((pull, other, timed(lambda: home.cli("pull", NAME, "--check"))))
+            synced = other + timed(lambda: subprocess.run(["sync", copy], check=True))
+            rows.append((pull, other, synced, timed(lambda: home.cli("pull", NAME, "--check"))))
     size = model.stat().st_size
-    ours, curls, checks = (size / median(row[i] for row in rows) / 1e6 for i in range(3))
+    ours, curls, on_disk, checks = (size / median(row[i] for row in rows) / 1e6 for i in range(4))
     print(f"one node: {ours:.0f} MB/s, curl {curls:.0f} MB/s, ratio {median(r[1] / r[0] for r in rows):.2f}; "
-          f"check {checks:.0f} MB/s", flush=True)
+          f"curl and `sync` {on_disk:.0f} MB/s, ratio {median(r[2] / r[0] for r in rows):.2f}; check {checks:.0f} MB/s",
+          flush=True)
 
 
 def together(model, args):
