@@ -52,6 +52,7 @@ def resident_peak(pid):
 def load_s(node, model, args):
     """Seconds, bytes resident, bytes planned."""
     node.start()
+    time.sleep(3)  # it measures the machine, in memory of its own
     try:
         begin = time.monotonic()
         node.cli("load", model, "--context", args.context, "--parallel", 1)
