@@ -44,7 +44,7 @@ static const struct {
                  {"'(?i:[sdmt]|ll|ve|re)", CONTRACTION},
                  {"(?i:'s|'t|'re|'ve|'m|'d|'ll)", CONTRACTION}};
 
-static bool is_type(const json_t *step, const char *type) {
+bool hf_is_type(const json_t *step, const char *type) {
     const char *found = json_string_value(json_object_get(step, "type"));
     return found && strcmp(found, type) == 0;
 }
@@ -65,19 +65,19 @@ static void list_step(const json_t *step, struct text *out) {
     const json_t *one, *pattern = json_object_get(step, "pattern");
     const char *expression = json_string_value(json_object_get(pattern, "Regex"));
     json_array_foreach(json_object_get(step, "pretokenizers"), i,
-                       one) if (is_type(one, "Split") || is_type(one, "Digits") || is_type(one, "ByteLevel"))
+                       one) if (hf_is_type(one, "Split") || hf_is_type(one, "Digits") || hf_is_type(one, "ByteLevel"))
         list_step(one, out);
-    if (is_type(step, "Split") && expression) add_expression(out, expression);
-    if (is_type(step, "Digits") && json_is_true(json_object_get(step, "individual_digits")))
+    if (hf_is_type(step, "Split") && expression) add_expression(out, expression);
+    if (hf_is_type(step, "Digits") && json_is_true(json_object_get(step, "individual_digits")))
         text_printf(out, "\ndigits");
-    if (is_type(step, "ByteLevel") && !json_is_false(json_object_get(step, "use_regex"))) add_expression(out, GPT2);
+    if (hf_is_type(step, "ByteLevel") && !json_is_false(json_object_get(step, "use_regex"))) add_expression(out, GPT2);
 }
 
 bool hf_has_step(const json_t *step, const char *type) {
     size_t i;
     const json_t *one;
     json_array_foreach(json_object_get(step, "pretokenizers"), i, one) if (hf_has_step(one, type)) return true;
-    return is_type(step, type);
+    return hf_is_type(step, type);
 }
 
 /* Steps that the names do not tell of. */
@@ -111,14 +111,14 @@ static bool adds_space(const json_t *step) {
     const char *scheme = json_string_value(json_object_get(step, "prepend_scheme"));
     json_array_foreach(json_object_get(step, "normalizers"), i, one) if (adds_space(one)) return true;
     json_array_foreach(json_object_get(step, "pretokenizers"), i, one) if (adds_space(one)) return true;
-    if (is_type(step, "Prepend")) return true;
-    if (!is_type(step, "Metaspace")) return false;
+    if (hf_is_type(step, "Prepend")) return true;
+    if (!hf_is_type(step, "Metaspace")) return false;
     return scheme ? strcmp(scheme, "never") != 0 : !json_is_false(json_object_get(step, "add_prefix_space"));
 }
 
 static const json_t *find_metaspace(const json_t *step) {
     size_t i;
-    const json_t *one, *found = is_type(step, "Metaspace") ? step : NULL;
+    const json_t *one, *found = hf_is_type(step, "Metaspace") ? step : NULL;
     json_array_foreach(json_object_get(step, "pretokenizers"), i, one) if (!found) found = find_metaspace(one);
     return found;
 }
@@ -145,7 +145,8 @@ static bool merges_spaces(const json_t *step) {
     const char *pattern = json_string_value(json_object_get(json_object_get(step, "pattern"), "Regex"));
     json_array_foreach(json_object_get(step, "normalizers"), i, one) if (merges_spaces(one)) return true;
     json_array_foreach(json_object_get(step, "pretokenizers"), i, one) if (merges_spaces(one)) return true;
-    return is_type(step, "WhitespaceSplit") || (is_type(step, "Replace") && pattern && strcmp(pattern, " {2,}") == 0);
+    return hf_is_type(step, "WhitespaceSplit") ||
+           (hf_is_type(step, "Replace") && pattern && strcmp(pattern, " {2,}") == 0);
 }
 
 bool hf_merges_spaces(const json_t *tokenizer) {

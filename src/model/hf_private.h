@@ -60,6 +60,7 @@ const json_t *hf_rope(const struct hf_model *m);
  * ERR_UNSUPPORTED names what it does that cannot be said so. */
 int hf_write_pre(const json_t *tokenizer, struct gguf_writer *w, struct error *error);
 /* Is a pre-tokenizer of that type, or a sequence with one? */
+bool hf_is_type(const json_t *step, const char *type);
 bool hf_has_step(const json_t *step, const char *type);
 /* Raw: not byte-level, spaces are U+2581. */
 int hf_write_steps(const json_t *tokenizer, bool raw, struct gguf_writer *w, struct error *error);

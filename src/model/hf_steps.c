@@ -28,11 +28,6 @@ struct list {
     struct error *error;
 };
 
-static bool is_type(const json_t *step, const char *type) {
-    const char *found = json_string_value(json_object_get(step, "type"));
-    return found && strcmp(found, type) == 0;
-}
-
 static int refuse(struct list *l, const char *what, const json_t *step) {
     const char *type = json_string_value(json_object_get(step, "type"));
     return error_set(l->error, ERR_UNSUPPORTED, "tokenizer.json: its %s %.60s is not supported", what,
@@ -184,10 +179,10 @@ static int add_raw(struct list *l, const json_t *step) {
     const char *literal = json_string_value(json_object_get(pattern, "String"));
     const char *scheme = json_string_value(json_object_get(step, "prepend_scheme"));
     bool every_piece = l->count > 0 && !(scheme && (strcmp(scheme, "first") == 0 || strcmp(scheme, "never") == 0));
-    if (is_type(step, "Metaspace") && !every_piece)
+    if (hf_is_type(step, "Metaspace") && !every_piece)
         return json_is_false(json_object_get(step, "split")) ? 0 : add(l, "next  ");
-    if (is_type(step, "Split") && literal && strcmp(literal, " ") == 0) return 0;
-    if (is_type(step, "Split") && literal && strcmp(literal, VOCABULARY_SPACE) == 0) return add_split(l, step, " ");
+    if (hf_is_type(step, "Split") && literal && strcmp(literal, " ") == 0) return 0;
+    if (hf_is_type(step, "Split") && literal && strcmp(literal, VOCABULARY_SPACE) == 0) return add_split(l, step, " ");
     return refuse(l, "pre-tokenizer", step);
 }
 
@@ -195,20 +190,20 @@ static int add_pre(struct list *l, const json_t *step) {
     size_t i;
     const json_t *one;
     int rc = 0;
-    if (is_type(step, "Sequence")) {
+    if (hf_is_type(step, "Sequence")) {
         json_array_foreach(json_object_get(step, "pretokenizers"), i, one) if (rc == 0) rc = add_pre(l, one);
         return rc;
     }
-    if (l->raw && (!json_is_object(step) || is_type(step, "WhitespaceSplit"))) return 0;
-    if (is_type(step, "Split") && !l->raw) return add_split(l, step, NULL);
-    if (is_type(step, "Punctuation")) return add_split(l, step, PUNCTUATION);
-    if (is_type(step, "Digits"))
+    if (l->raw && (!json_is_object(step) || hf_is_type(step, "WhitespaceSplit"))) return 0;
+    if (hf_is_type(step, "Split") && !l->raw) return add_split(l, step, NULL);
+    if (hf_is_type(step, "Punctuation")) return add_split(l, step, PUNCTUATION);
+    if (hf_is_type(step, "Digits"))
         return add(l, json_is_true(json_object_get(step, "individual_digits")) ? "isolated \\p{N}"
                                                                                : "contiguous \\p{N}");
-    if (is_type(step, "WhitespaceSplit")) return add(l, "removed [" WHITE "]");
-    if (is_type(step, "Whitespace")) return add(l, "not-removed [" WORD "]+|[^" WORD WHITE "]+");
+    if (hf_is_type(step, "WhitespaceSplit")) return add(l, "removed [" WHITE "]");
+    if (hf_is_type(step, "Whitespace")) return add(l, "not-removed [" WORD "]+|[^" WORD WHITE "]+");
     if (l->raw) return add_raw(l, step);
-    if (!is_type(step, "ByteLevel") || json_is_true(json_object_get(step, "add_prefix_space")))
+    if (!hf_is_type(step, "ByteLevel") || json_is_true(json_object_get(step, "add_prefix_space")))
         return refuse(l, "pre-tokenizer", step);
     if (!json_is_false(json_object_get(step, "use_regex"))) rc = add(l, "isolated " GPT2);
     l->bytes = true;
@@ -264,15 +259,15 @@ static int add_normal(struct list *l, const json_t *step) {
     const json_t *one, *prepended = json_object_get(step, "prepend");
     int rc = 0;
     if (!json_is_object(step)) return 0;
-    if (is_type(step, "Sequence")) {
+    if (hf_is_type(step, "Sequence")) {
         json_array_foreach(json_object_get(step, "normalizers"), i, one) if (rc == 0) rc = add_normal(l, one);
         return rc;
     }
     for (i = 0; i < ARRAY_LEN(names); i++)
-        if (is_type(step, names[i][0])) return add(l, names[i][1]);
-    if (is_type(step, "Strip")) return add_strip(l, step);
-    if (is_type(step, "Replace")) return add_replace(l, step);
-    if (!is_type(step, "Prepend") || !json_is_string(prepended)) return refuse(l, "normalizer", step);
+        if (hf_is_type(step, names[i][0])) return add(l, names[i][1]);
+    if (hf_is_type(step, "Strip")) return add_strip(l, step);
+    if (hf_is_type(step, "Replace")) return add_replace(l, step);
+    if (!hf_is_type(step, "Prepend") || !json_is_string(prepended)) return refuse(l, "normalizer", step);
     if (json_string_length(prepended) == 0) return 0;
     if (l->raw && strcmp(json_string_value(prepended), VOCABULARY_SPACE) == 0) return 0; /* add_space_prefix */
     rc = add(l, "prepend ");
