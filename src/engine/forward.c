@@ -97,10 +97,10 @@ void forward_deinit(struct forward *f) { memory_release(&f->memory); }
 static struct norm norm_of(const float *weight, const float *bias) { return (struct norm){weight, bias}; }
 
 /* f->normed = norm(hidden), which may be the hidden state from then on. */
-static void norm_part(struct forward *f, struct forward_part *part, struct norm norm, bool stays, bool int8) {
+static void norm_part(struct forward *f, struct forward_part *part, struct norm norm, bool int8) {
     size_t embd = f->params->embd;
     forward__norm_rows(f, part->hidden, norm, part->row_count, int8);
-    for (size_t row = 0; stays && row < part->row_count; row++)
+    for (size_t row = 0; f->params->norms_stay && row < part->row_count; row++)
         memcpy(part->hidden + row * embd, f->normed.f32 + row * f->normed.f32_stride, embd * sizeof(float));
 }
 
@@ -119,8 +119,7 @@ static void attend(struct forward *f, struct forward_part *part, const struct we
                                       &l->attn_kv_a, &l->ffn_gate, &l->ffn_up};
     uint32_t rows = part->row_count, index = (uint32_t)(l - f->weights->layers);
     bool int8 = forward__wants_int8(&l->attn_output) && f->sizes->in_blocks;
-    norm_part(f, part, norm_of(l->attn_norm, l->attn_norm_bias), l->is->norm_stays,
-              any_wants_int8(readers, f->params->parallel ? 7 : 5));
+    norm_part(f, part, norm_of(l->attn_norm, l->attn_norm_bias), any_wants_int8(readers, f->params->parallel ? 7 : 5));
     if (f->params->latent.kv_rank > 0) {
         forward__attend_latent(f, part, index);
     } else {
@@ -154,8 +153,7 @@ static void gate(struct forward *f, struct forward_part *part, const struct weig
     bool int8 = any_wants_int8((const struct matrix *[]){&l->ffn_gate, &l->ffn_up, &l->router, &l->shared_gate,
                                                          &l->expert_gate, &l->expert_up},
                                6);
-    if (!f->params->parallel || l->ffn_norm)
-        norm_part(f, part, norm_of(l->ffn_norm, l->ffn_norm_bias), f->params->norms_stay, int8);
+    if (!f->params->parallel || l->ffn_norm) norm_part(f, part, norm_of(l->ffn_norm, l->ffn_norm_bias), int8);
     if (l->router.panels) {
         forward__mix(f, l, part);
         forward__made(f, part,

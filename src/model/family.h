@@ -23,7 +23,7 @@ enum model_trait {
     FAMILY_PARALLEL_SAID = 1 << 14,     /* as the file says; each of the two with a norm of its own */
     FAMILY_POSITIONS = 1 << 15,         /* each position has a vector that is added to its token's */
     FAMILY_NORMS_FOLLOW = 1 << 16,      /* norms stand behind what they norm */
-    FAMILY_EMBEDDING_NORMED = 1 << 17,  /* the first layer has no norm but the embedding's, which stays */
+    FAMILY_EMBEDDING_NORMED = 1 << 17,  /* as it is embedded: the first layer has no norm of its own */
     FAMILY_GLOBAL_FIRST = 1 << 18,      /* of every so many layers the first one sees everything, not the last */
     FAMILY_LEANS = 1 << 21,             /* positions are told by ALiBi, not by rotation */
     FAMILY_CHUNKED = 1 << 19,           /* windows begin at multiples of their size */

@@ -52,7 +52,6 @@ struct model_layer {
     uint32_t window; /* positions that it sees; 0: all */
     uint32_t reach;  /* of an encoder: positions that it sees on either side; 0: all */
     bool rotates;    /* false: positions are not told to it (NoPE) */
-    bool norm_stays; /* what its first norm makes of the hidden state is the hidden state from then on */
     MODEL_LAYER_TENSORS(MODEL_TENSOR_MEMBER, MODEL_TENSOR_MEMBER)
 };
 

@@ -460,7 +460,7 @@ int builder_read_layers(struct builder *b) {
     const struct gguf_value *list = NULL;
     uint32_t every = 0, still = b->family->still_every;
     bool windows = p->window > 0 || p->reach > 0;
-    bool first = b->family->traits & FAMILY_GLOBAL_FIRST, normed = b->family->traits & FAMILY_EMBEDDING_NORMED;
+    bool first = b->family->traits & FAMILY_GLOBAL_FIRST;
     int rc = windows ? read_pattern(b, &list, &every) : 0;
     if (rc < 0) return rc;
     for (uint32_t i = 0; i < p->layers; i++) {
@@ -472,7 +472,6 @@ int builder_read_layers(struct builder *b) {
         bool still_here = still > 0 && (i + 1) % still == 0;
         bool still_global = (b->family->traits & FAMILY_GLOBAL_STILL) && windows && !local;
         l->rotates = !still_here && !still_global && p->bias_octaves == 0;
-        l->norm_stays = p->norms_stay || (normed && i == 0);
     }
     return 0;
 }

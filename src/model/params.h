@@ -62,7 +62,7 @@ struct model_params {
     bool tied;                                          /* the head is the embedding */
     uint32_t pooled_width; /* of an embedding between the two last matrices that it passes; 0: there are none */
     bool encodes;     /* each position sees the whole text: there are embeddings, and no next token */
-    bool norms_stay;  /* what an FFN's norm makes of the hidden state is the hidden state from then on */
+    bool norms_stay;  /* what a norm makes of the hidden state is the hidden state from then on */
     float embedding_scale, residual_scale, logit_scale; /* factors; 1: none */
     float attention_scale;                  /* on q.k; 1 / sqrt(head_dim_k) unless the file says otherwise */
     uint32_t bias_octaves; /* ALiBi: heads' slopes are powers of two from 2^0 down to 2^-this; 0: there are none */

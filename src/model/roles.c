@@ -84,6 +84,11 @@ static int take_layer_norm(struct builder *b, uint32_t layer, const char *role, 
 /* BERT's norms stand behind what they norm: each is the first thing of what follows. */
 static bool norms_follow(const struct builder *b) { return b->family->traits & FAMILY_NORMS_FOLLOW; }
 
+/* Is what comes into the layer normed as it is embedded? */
+static bool begins_normed(const struct builder *b, uint32_t i) {
+    return i == 0 && b->family->traits & (FAMILY_NORMS_FOLLOW | FAMILY_EMBEDDING_NORMED);
+}
+
 /* `count` matrices, one behind the other. */
 static int take_stack(struct builder *b, uint32_t i, const char *role, uint64_t count, uint64_t rows, uint64_t cols,
                       struct model_tensor *out) {
@@ -211,9 +216,9 @@ static int take_attention(struct builder *b, uint32_t i) {
     const struct model_params *p = &b->m->params;
     struct model_layer *l = &b->m->layers[i];
     const char *own = has_weight(b, i, "attn_norm_2") ? "attn_norm_2" : "attn_norm";
-    int rc = l->norm_stays && i == 0 ? take_norm(b, "token_embd_norm", &l->attn_norm, &l->attn_norm_bias)
-             : norms_follow(b) ? take_layer_norm(b, i - 1, "layer_output_norm", &l->attn_norm, &l->attn_norm_bias)
-                               : take_layer_norm(b, i, own, &l->attn_norm, &l->attn_norm_bias);
+    int rc = begins_normed(b, i) ? 0
+             : norms_follow(b)   ? take_layer_norm(b, i - 1, "layer_output_norm", &l->attn_norm, &l->attn_norm_bias)
+                                 : take_layer_norm(b, i, own, &l->attn_norm, &l->attn_norm_bias);
     if (rc < 0) return rc;
     return p->latent.kv_rank ? take_latent(b, i) : take_plain_attention(b, i);
 }
@@ -342,7 +347,7 @@ static bool two_norms(const struct builder *b, uint32_t i) {
 /* What a layer cannot do without, however its family arranges it. */
 static int check_layer(struct builder *b, uint32_t i) {
     const struct model_layer *l = &b->m->layers[i];
-    if (!l->attn_norm.bytes && !l->attn_post_norm.bytes)
+    if (!l->attn_norm.bytes && !l->attn_post_norm.bytes && !begins_normed(b, i))
         return error_set(b->error, ERR_INVALID, "tensor blk.%u.attn_norm.weight is missing", i);
     if (!l->ffn_norm.bytes && !l->ffn_post_norm.bytes && !b->m->params.parallel)
         return error_set(b->error, ERR_INVALID, "tensor blk.%u.ffn_norm.weight is missing", i);
@@ -413,8 +418,10 @@ static int take_ends(struct builder *b) {
     const struct model_params *p = &m->params;
     int rc = take_needed(b, "token_embd.weight", p->vocab, p->embd, &m->token_embd);
     if (rc == 0) rc = take_additions(b);
-    if (rc == 0 && b->family->traits & FAMILY_LEANS)
+    if (rc == 0 && (begins_normed(b, 0) || b->family->traits & FAMILY_LEANS))
         rc = take_norm(b, "token_embd_norm", &m->embd_norm, &m->embd_norm_bias);
+    if (rc == 0 && begins_normed(b, 0) && m->embd_norm.bytes == 0)
+        rc = error_set(b->error, ERR_INVALID, "tensor token_embd_norm.weight is missing");
     if (rc == 0) rc = take_last_norm(b);
     if (rc == 0) rc = take(b, "output.weight", p->vocab, p->embd, &m->output);
     if (rc == 0) rc = take(b, "output.bias", 1, p->vocab, &m->output_bias);

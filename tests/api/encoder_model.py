@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import gguf
@@ -61,6 +62,24 @@ def renamed(tensors, names):
     return {".".join(names.get(part, part) for part in name.split(".")): value for name, value in tensors.items()}
 
 
+def random_matrix(rng, rows, columns):
+    return (rng.standard_normal((rows, columns)) * 1.5 / np.sqrt(columns)).astype(np.float32)
+
+
+def of_layer(tensors, layer):
+    front = f"blk.{layer}."
+    return {name[len(front):]: value for name, value in tensors.items() if name.startswith(front)}
+
+
+def finish(writer, tensors):
+    for name, value in tensors.items():
+        writer.add_tensor(name, value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def write_pooling(path, pooling):
     (path / "1_Pooling").mkdir()
     (path / "1_Pooling/config.json").write_text(json.dumps(
@@ -80,9 +99,7 @@ class Encoder:
 
     def tensors(self):
         rng = np.random.default_rng([self.seed, len(self.architecture)])
-
-        def matrix(rows, columns):
-            return (rng.standard_normal((rows, columns)) * 1.5 / np.sqrt(columns)).astype(np.float32)
+        matrix = partial(random_matrix, rng)
 
         def vector(size, around):
             return (around + 0.1 * rng.standard_normal(size)).astype(np.float32)
@@ -119,12 +136,7 @@ class Encoder:
             w.add_rope_freq_base(ROPE_BASE)
         w.add_token_type_count(2)
         self.write_words(w)
-        for name, value in self.tensors().items():
-            w.add_tensor(name, value)
-        w.write_header_to_file()
-        w.write_kv_data_to_file()
-        w.write_tensors_to_file()
-        w.close()
+        finish(w, self.tensors())
 
     def write_words(self, w):
         tokens, specials = vocabulary(self.words), SPECIALS + ROBERTA_SPECIALS
@@ -191,7 +203,7 @@ class Encoder:
             x = x + t["position_embd.weight"][:len(ids)]
         x = normed(x, t, "token_embd_norm")
         for layer in range(LAYERS):
-            of = {name[len(f"blk.{layer}."):]: value for name, value in t.items() if name.startswith(f"blk.{layer}.")}
+            of = of_layer(t, layer)
             x = normed(x + self.attend(x, of), of, "attn_output_norm")
             x = normed(x + self.feed(x, of), of, "layer_output_norm")
         pooled = x[0] if self.pooling == FIRST else x.mean(0)
@@ -205,10 +217,7 @@ class Encoder:
         q, k, v = (y.reshape(len(x), HEADS, -1).swapaxes(0, 1) for y in (q, k, v))
         if self.nomic:
             q, k = rotated(q), rotated(k)
-        scores = q @ k.swapaxes(1, 2) / np.sqrt(q.shape[-1])
-        weights = np.exp(scores - scores.max(-1, keepdims=True))
-        out = weights / weights.sum(-1, keepdims=True) @ v
-        return project(out.swapaxes(0, 1).reshape(len(x), EMBD), of, "attn_output")
+        return project(attended(q, k, v), of, "attn_output")
 
     def feed(self, x, of):
         up = project(x, of, "ffn_up")
@@ -229,9 +238,7 @@ class Gemma:
 
     def tensors(self):
         rng = np.random.default_rng([self.seed, 7])
-
-        def matrix(rows, columns):
-            return (rng.standard_normal((rows, columns)) * 1.5 / np.sqrt(columns)).astype(np.float32)
+        matrix = partial(random_matrix, rng)
 
         def norm(size=EMBD):
             return (1 + 0.1 * rng.standard_normal(size)).astype(np.float32)
@@ -269,21 +276,16 @@ class Gemma:
         w.add_token_list(tokens)
         w.add_token_scores(scores(tokens))
         w.add_token_types([gguf.TokenType.CONTROL if i < 5 else gguf.TokenType.NORMAL for i in range(len(tokens))])
-        for name, value in self.tensors().items():
-            w.add_tensor(name, value)
-        w.write_header_to_file()
-        w.write_kv_data_to_file()
-        w.write_tensors_to_file()
-        w.close()
+        finish(w, self.tensors())
 
     def embed(self, ids):
         """Of norm 1."""
         t = {name[:-len(".weight")]: value.astype(np.float64) for name, value in self.tensors().items()}
         x = t["token_embd"][ids] * np.sqrt(EMBD)
         for layer in range(self.DEPTH):
-            of = {name[len(f"blk.{layer}."):]: value for name, value in t.items() if name.startswith(f"blk.{layer}.")}
-            attended = self.attend(self.rms(x, of["attn_norm"]), of, local=(layer + 1) % 6 != 0)
-            x = x + self.rms(attended, of["post_attention_norm"])
+            of = of_layer(t, layer)
+            seen = self.attend(self.rms(x, of["attn_norm"]), of, local=(layer + 1) % 6 != 0)
+            x = x + self.rms(seen, of["post_attention_norm"])
             inside = self.rms(x, of["ffn_norm"])
             gate = inside @ of["ffn_gate"].T
             gelu = 0.5 * gate * (1 + np.tanh(np.sqrt(2 / np.pi) * (gate + 0.044715 * gate ** 3)))
@@ -298,13 +300,7 @@ class Gemma:
 
         q, k, v = heads("attn_q", "attn_q_norm"), heads("attn_k", "attn_k_norm"), heads("attn_v")
         k, v = (np.repeat(y, HEADS // self.KV, axis=0) for y in (k, v))
-        scores = q @ k.swapaxes(1, 2) / np.sqrt(self.DIM)
-        if local:
-            at = np.arange(len(x))
-            scores = np.where(np.abs(at[:, None] - at) <= self.WINDOW // 2, scores, -np.inf)
-        weights = np.exp(scores - scores.max(-1, keepdims=True))
-        out = weights / weights.sum(-1, keepdims=True) @ v
-        return out.swapaxes(0, 1).reshape(len(x), -1) @ of["attn_output"].T
+        return attended(q, k, v, self.WINDOW // 2 if local else len(x)) @ of["attn_output"].T
 
     def rms(self, x, weight):
         return x / np.sqrt((x ** 2).mean(-1, keepdims=True) + self.EPSILON) * weight
@@ -320,9 +316,7 @@ class Modern:
 
     def tensors(self):
         rng = np.random.default_rng(11)
-
-        def matrix(rows, columns):
-            return (rng.standard_normal((rows, columns)) * 1.5 / np.sqrt(columns)).astype(np.float32)
+        matrix = partial(random_matrix, rng)
 
         def norm():
             return (1 + 0.1 * rng.standard_normal(EMBD)).astype(np.float32)
@@ -348,12 +342,7 @@ class Modern:
         w.add_pooling_type(FIRST)
         w.add_string("modern-bert.hidden_activation", self.activation)
         Encoder("modern-bert", FIRST).write_words(w)
-        for name, value in self.tensors().items():
-            w.add_tensor(name, value)
-        w.write_header_to_file()
-        w.write_kv_data_to_file()
-        w.write_tensors_to_file()
-        w.close()
+        finish(w, self.tensors())
 
     def write_folder(self, path):
         config = {"model_type": "modernbert", "num_hidden_layers": self.DEPTH, "hidden_size": EMBD,
@@ -371,7 +360,7 @@ class Modern:
         t |= {name.replace(".weight", ".bias"): 0 for name in t if "norm" in name}
         x = normed(t["token_embd.weight"][ids], t, "token_embd_norm")
         for layer in range(self.DEPTH):
-            of = {name[len(f"blk.{layer}."):]: value for name, value in t.items() if name.startswith(f"blk.{layer}.")}
+            of = of_layer(t, layer)
             x = x + self.attend(normed(x, of, "attn_norm") if layer > 0 else x, of, local=layer % 3 != 0)
             gate, up = np.split(normed(x, of, "ffn_norm") @ of["ffn_up.weight"].T, 2, axis=1)
             gelu = self.activation == "gelu"
@@ -384,15 +373,20 @@ class Modern:
         qkv = x @ of["attn_qkv.weight"].T
         q, k, v = (y.reshape(len(x), HEADS, -1).swapaxes(0, 1) for y in np.split(qkv, 3, axis=1))
         q, k = (rotated(y, self.LOCAL_BASE if local else self.BASE) for y in (q, k))
-        scores, at = q @ k.swapaxes(1, 2) / np.sqrt(q.shape[-1]), np.arange(len(x))
-        if local:
-            scores = np.where(np.abs(at[:, None] - at) <= self.WINDOW // 2, scores, -np.inf)
-        weights = np.exp(scores - scores.max(-1, keepdims=True))
-        out = weights / weights.sum(-1, keepdims=True) @ v
-        return out.swapaxes(0, 1).reshape(len(x), EMBD) @ of["attn_output.weight"].T
+        return project(attended(q, k, v, self.WINDOW // 2 if local else len(x)), of, "attn_output")
 
 
 erf = np.vectorize(math.erf)
+
+
+def attended(q, k, v, reach=CONTEXT):
+    """[head][position][channel] each, of positions that see no further than `reach` to either side."""
+    at = np.arange(q.shape[1])
+    scores = q @ k.swapaxes(1, 2) / np.sqrt(q.shape[-1])
+    scores = np.where(np.abs(at[:, None] - at) <= reach, scores, -np.inf)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    out = weights / weights.sum(-1, keepdims=True) @ v
+    return out.swapaxes(0, 1).reshape(len(at), -1)
 
 
 def normed(x, tensors, name):
