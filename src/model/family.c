@@ -91,11 +91,8 @@ static const struct model_family families[] = {
 };
 
 const struct model_family *model_family_find(struct gguf_string architecture) {
-    for (size_t i = 0; i < ARRAY_LEN(families); i++) {
-        const char *name = families[i].architecture;
-        if (strlen(name) == architecture.len && memcmp(name, architecture.data, architecture.len) == 0)
-            return &families[i];
-    }
+    for (size_t i = 0; i < ARRAY_LEN(families); i++)
+        if (gguf_string_is(architecture, families[i].architecture)) return &families[i];
     return NULL;
 }
 

@@ -399,6 +399,10 @@ bool gguf_bool(const struct gguf *g, const char *key, bool *out) {
     return true;
 }
 
+bool gguf_string_is(struct gguf_string s, const char *text) {
+    return s.len == strlen(text) && memcmp(s.data, text, s.len) == 0;
+}
+
 bool gguf_str(const struct gguf *g, const char *key, struct gguf_string *out) {
     const struct gguf_value *v = find_scalar(g, key);
     if (!v || v->type != GGUF_STRING) return false;

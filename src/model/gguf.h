@@ -71,6 +71,7 @@ bool gguf_u64(const struct gguf *g, const char *key, uint64_t *out);
 bool gguf_f32(const struct gguf *g, const char *key, float *out);           /* F32, F64 or any integer */
 bool gguf_bool(const struct gguf *g, const char *key, bool *out);
 bool gguf_str(const struct gguf *g, const char *key, struct gguf_string *out);
+bool gguf_string_is(struct gguf_string s, const char *text);
 /* Item `i` of an array of numbers, as above. */
 bool gguf_item_u64(const struct gguf_value *v, uint64_t i, uint64_t *out);
 bool gguf_item_i64(const struct gguf_value *v, uint64_t i, int64_t *out);

@@ -187,7 +187,7 @@ static int read_scaling_type(struct builder *b, enum model_rope_scaling *out) {
     struct gguf_string type = {"linear", 6}; /* counts where there is a factor */
     gguf_str(&b->m->gguf, full_key(b, "rope.scaling.type", key), &type);
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (strlen(known[i].name) != type.len || memcmp(known[i].name, type.data, type.len) != 0) continue;
+        if (!gguf_string_is(type, known[i].name)) continue;
         *out = known[i].scaling;
         return 0;
     }
@@ -398,7 +398,7 @@ static int read_activation(struct builder *b) {
     char key[KEY_BYTES];
     struct gguf_string name;
     if (!gguf_str(&b->m->gguf, full_key(b, "hidden_activation", key), &name)) return 0;
-    if (name.len == 4 && memcmp(name.data, "silu", 4) == 0)
+    if (gguf_string_is(name, "silu"))
         b->m->params.activation = MODEL_SILU;
     else if (name.len < 4 || memcmp(name.data, "gelu", 4) != 0)
         return error_set(b->error, ERR_UNSUPPORTED, "key %s is \"%.*s\"; supported are silu and gelu", key,

@@ -30,7 +30,7 @@ static bool take_name(struct gguf_string step, const char *name, struct gguf_str
 
 static const struct form *find_form(struct gguf_string step) {
     for (size_t i = 0; i < ARRAY_LEN(forms); i++)
-        if (strlen(forms[i].name) == step.len && memcmp(forms[i].name, step.data, step.len) == 0) return &forms[i];
+        if (gguf_string_is(step, forms[i].name)) return &forms[i];
     return NULL;
 }
 
@@ -45,15 +45,11 @@ static bool read_replacement(struct gguf_string rest, struct gguf_string *from, 
     return true;
 }
 
-static bool is_named(struct gguf_string step, const char *name) {
-    return step.len == strlen(name) && memcmp(step.data, name, step.len) == 0;
-}
-
 static bool is_step(struct gguf_string step) {
     static const char *const names[] = {"words", "charsmap", "lowercase", "unmark"};
     struct gguf_string rest, to;
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (is_named(step, names[i])) return true;
+        if (gguf_string_is(step, names[i])) return true;
     if (take_name(step, "replace", &rest)) return read_replacement(rest, &rest, &to);
     return find_form(step) || take_name(step, "prepend", &rest) || take_name(step, "strip", &rest) ||
            take_name(step, "squeeze", &rest);
@@ -175,10 +171,10 @@ static int add_done(const struct normal *n, struct gguf_string step, struct gguf
     struct gguf_string rest;
     const struct form *form = find_form(step);
     if (form) return add_form(form, text, out);
-    if (is_named(step, "words")) add_words(text, out);
-    if (is_named(step, "charsmap")) add_mapped(n->map, text, out);
-    if (is_named(step, "lowercase")) add_lowercase(text, out);
-    if (is_named(step, "unmark")) add_unmarked(text, out);
+    if (gguf_string_is(step, "words")) add_words(text, out);
+    if (gguf_string_is(step, "charsmap")) add_mapped(n->map, text, out);
+    if (gguf_string_is(step, "lowercase")) add_lowercase(text, out);
+    if (gguf_string_is(step, "unmark")) add_unmarked(text, out);
     if (take_name(step, "squeeze", &rest)) add_squeezed(rest, text, out);
     if (take_name(step, "strip", &rest)) {
         add_stripped(rest, text, out);

@@ -45,7 +45,7 @@ static int add_step(struct steps *s, struct gguf_string text, struct error *erro
     struct step *step = &s->steps[s->count];
     struct gguf_string rest = text;
     size_t behaviour_len = 0, error_at;
-    if (text.len == 5 && memcmp(text.data, "bytes", 5) == 0) return s->count++, 0;
+    if (gguf_string_is(text, "bytes")) return s->count++, 0;
     int code = 0, shown = text.len < 200 ? (int)text.len : 200;
     step->inverted = rest.len > 4 && memcmp(rest.data, "not-", 4) == 0;
     if (step->inverted) rest = (struct gguf_string){rest.data + 4, rest.len - 4};

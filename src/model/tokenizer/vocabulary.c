@@ -12,10 +12,6 @@
 
 static int no_memory(struct error *error) { return error_set(error, ERR_NOMEM, "no memory for the vocabulary"); }
 
-static bool is(struct gguf_string text, const char *name) {
-    return text.len == strlen(name) && memcmp(text.data, name, text.len) == 0;
-}
-
 /* How much of a name stands in an error. */
 static int shown(struct gguf_string name) { return name.len < 64 ? (int)name.len : 64; }
 
@@ -74,17 +70,17 @@ static int read_model(struct vocabulary *v, const struct gguf *g, struct error *
     struct gguf_string model = {"none", 4}, pre = {"", 0};
     gguf_str(g, KEY("model"), &model);
     gguf_str(g, KEY("pre"), &pre);
-    if (is(model, "none") || is(model, "no_vocab")) {
+    if (gguf_string_is(model, "none") || gguf_string_is(model, "no_vocab")) {
         v->kind = VOCABULARY_NONE;
-    } else if (is(model, "llama")) {
+    } else if (gguf_string_is(model, "llama")) {
         v->kind = VOCABULARY_SPM;
-    } else if (is(model, "t5")) {
+    } else if (gguf_string_is(model, "t5")) {
         v->kind = VOCABULARY_UNIGRAM;
-    } else if (is(model, "bert")) {
+    } else if (gguf_string_is(model, "bert")) {
         v->kind = VOCABULARY_WORDPIECE;
-    } else if (is(model, "gpt2") || is(model, "gemma4")) {
+    } else if (gguf_string_is(model, "gpt2") || gguf_string_is(model, "gemma4")) {
         v->kind = VOCABULARY_BPE;
-        v->pre = pre_find(is(model, "gpt2") ? pre : model);
+        v->pre = pre_find(gguf_string_is(model, "gpt2") ? pre : model);
         if (v->pre == NULL)
             return error_set(error, ERR_UNSUPPORTED, "the pre-tokenizer \"%.*s\" is not supported", shown(pre),
                              pre.data);
@@ -188,7 +184,7 @@ static const char *const spoken[] = {"<|channel|>", "<|message|>", "<|start|>", 
 
 static bool is_one_of(struct gguf_string text, const char *const *names, size_t count) {
     for (size_t i = 0; i < count; i++)
-        if (is(text, names[i])) return true;
+        if (gguf_string_is(text, names[i])) return true;
     return false;
 }
 
@@ -212,7 +208,7 @@ static void read_text(struct vocabulary *v, uint32_t id) {
 
 static int64_t find_text(const struct vocabulary *v, const char *name) {
     for (uint32_t id = v->count; id-- > 0;)
-        if (is(v->texts[id], name)) return id;
+        if (gguf_string_is(v->texts[id], name)) return id;
     return -1;
 }
 
