@@ -29,6 +29,9 @@ MORE = [{"type": "array", "items": NAMES, "uniqueItems": True, "minItems": 2},
         {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 9}, "maxContains": 2, "minItems": 5,
          "contains": {"minimum": 7}},
         {"type": "array", "prefixItems": [NAMES, {"type": "null"}], "contains": {"type": "null"}, "minContains": 2},
+        {"allOf": [{"pattern": "[A-Z]"}, {"pattern": "\\d"}], "minLength": 8, "maxLength": 12},
+        {"format": "email", "pattern": "\\.example$", "maxLength": 40},
+        {"format": "date-time", "pattern": "^2024-.*Z$"}, {"enum": ["ab", "b", "a1"], "pattern": "^a"},
         {"multipleOf": 0.01, "minimum": 0, "maximum": 99999}, {"multipleOf": 0.25}, {"multipleOf": 1.5, "minimum": 0},
         {"type": "integer", "multipleOf": 12}, {"multipleOf": 0.001, "exclusiveMinimum": -2.5, "maximum": 7.0005}]
 

@@ -207,6 +207,64 @@ static void schema_strings(void **state) {
     expect(GRAMMAR_SCHEMA, "{\"format\":\"ipv4\"}", TEXTS("\"1.20.255.0\""), TEXTS("\"1.2.3\"", "\"256.1.1.1\""));
 }
 
+static void schema_strings_of_several(void **state) {
+    expect(GRAMMAR_SCHEMA,
+           "{\"allOf\":[{\"pattern\":\"[A-Z]\"},{\"pattern\":\"\\\\d\"},{\"minLength\":3}],\"maxLength\":4}",
+           TEXTS("\"A1x\"", "\"..1A\"", "\"1A\xc3\xa9\xe2\x82\xac\"", "\"\\nA\\\"1\""),
+           TEXTS("\"A1\"", "\"Abc\"", "\"123\"", "\"A1xyz\"", "\"1\xe2\x82\"", "\"A1\\u00\""));
+    expect(GRAMMAR_SCHEMA, "{\"format\":\"date\",\"pattern\":\"^2024-\"}", TEXTS("\"2024-02-28\""),
+           TEXTS("\"2023-02-28\"", "\"2024-02-30\"", "\"2024-\""));
+    expect(GRAMMAR_SCHEMA, "{\"pattern\":\"^[a-z]+(-[a-z]+)*$\",\"minLength\":4,\"maxLength\":5}",
+           TEXTS("\"abcd\"", "\"a-bcd\"", "\"a-b-c\""), TEXTS("\"abc\"", "\"abc-\"", "\"abcdef\"", "\"-abc\""));
+    expect(GRAMMAR_SCHEMA, "{\"format\":\"ipv4\",\"allOf\":[{\"format\":\"hostname\"},{\"format\":\"no such\"}]}",
+           TEXTS("\"10.0.0.1\""), TEXTS("\"a.b\"", "\"10.0.0.256\""));
+    expect(GRAMMAR_SCHEMA, "{\"enum\":[\"ab\",\"b\",1,\"ab1\"],\"type\":\"string\",\"pattern\":\"^a\",\"maxLength\":2}",
+           TEXTS("\"ab\""), TEXTS("\"b\"", "\"ab1\"", "1"));
+    expect(GRAMMAR_SCHEMA, "{\"enum\":[\"2024-01-02\",\"x\"],\"pattern\":\"^2\",\"format\":\"date\"}",
+           TEXTS("\"2024-01-02\""), TEXTS("\"x\""));
+    expect(GRAMMAR_SCHEMA,
+           "{\"properties\":{\"a\":{\"pattern\":\"^a\",\"allOf\":[{\"pattern\":\"^b\"}]},\"c\":{\"const\":1}}}",
+           TEXTS("{}", "{\"c\":1}"), TEXTS("{\"a\":\"a\"}", "{\"a\":\"b\"}"));
+    expect(GRAMMAR_SCHEMA,
+           "{\"type\":\"object\",\"additionalProperties\":true,"
+           "\"propertyNames\":{\"pattern\":\"^[a-z]+(_[a-z]+)*$\",\"maxLength\":4}}",
+           TEXTS("{}", "{\"a_bc\":1}"), TEXTS("{\"a_bcd\":1}", "{\"A\":1}"));
+    expect_error(GRAMMAR_SCHEMA, "{\"items\":{\"format\":\"date\",\"maxLength\":9}}", ERR_UNSUPPORTED,
+                 "/items: no text");
+    expect_error(GRAMMAR_SCHEMA, "{\"pattern\":\"(a|b)*a(a|b){20}$\",\"maxLength\":30}", ERR_LIMIT, "states");
+    expect_error(GRAMMAR_SCHEMA, "{\"pattern\":\"^(ab)*$\",\"maxLength\":100000}", ERR_LIMIT, "states");
+    expect_error(GRAMMAR_SCHEMA, "{\"pattern\":\"a\",\"allOf\":[{\"pattern\":\"^(?=a)b$\"}]}", ERR_UNSUPPORTED,
+                 "look-around");
+    expect_error(GRAMMAR_SCHEMA, "{\"pattern\":\"a\",\"allOf\":[{\"pattern\":[\"b\"]}]}", ERR_INVALID, "'pattern'");
+}
+
+/* What two patterns let pass together is what each of them does: all texts of up to four letters are compared. */
+static void meeting_is_exact(void **state) {
+    static const char *const patterns[] = {"^(a|bc?)*$", "b.*b", "^[^a]*(a[^a]*a[^a]*)*$", "(ab|c?\xc3\xa9)$",
+                                           "^.{2,3}$"};
+    static const char *const letters[] = {"", "a", "b", "c", "\xc3\xa9"};
+    enum { PATTERNS = ARRAY_LEN(patterns), TEXTS_COUNT = 5 * 5 * 5 * 5 };
+    for (int pair = 0; pair < PATTERNS * PATTERNS; pair++) {
+        struct grammar *three[3];
+        const char *x = patterns[pair / PATTERNS], *y = patterns[pair % PATTERNS];
+        const char *const forms[3][2] = {{x, ".*"}, {y, ".*"}, {x, y}};
+        for (int i = 0; i < 3; i++) {
+            char schema[200];
+            snprintf(schema, sizeof schema, "{\"allOf\":[{\"pattern\":\"%s\"},{\"pattern\":\"%s\"}]}", forms[i][0],
+                     forms[i][1]);
+            three[i] = make(GRAMMAR_SCHEMA, schema);
+        }
+        for (int n = 0; n < TEXTS_COUNT; n++) {
+            char text[16];
+            snprintf(text, sizeof text, "\"%s%s%s%s\"", letters[n % 5], letters[n / 5 % 5], letters[n / 25 % 5],
+                     letters[n / 125]);
+            if (matches(three[2], text) != (matches(three[0], text) && matches(three[1], text)))
+                fail_msg("%s and %s: %s", x, y, text);
+        }
+        for (int i = 0; i < 3; i++) grammar_free(three[i]);
+    }
+}
+
 static void schema_objects(void **state) {
     expect(
         GRAMMAR_SCHEMA,
@@ -401,6 +459,7 @@ static void masks_agree_with_reading(void **state) {
         {GRAMMAR_SCHEMA, "{\"items\":{\"items\":{\"type\":\"integer\"}},\"minItems\":2}"},
         {GRAMMAR_SCHEMA, "{\"type\":\"string\",\"maxLength\":5}"},
         {GRAMMAR_SCHEMA, "{\"anyOf\":[{\"type\":\"string\"},{\"pattern\":\"^a+\\\"?$\"},{\"type\":\"null\"}]}"},
+        {GRAMMAR_SCHEMA, "{\"items\":{\"pattern\":\"^[ab\\n]+c?$\",\"minLength\":2,\"maxLength\":5}}"},
         {GRAMMAR_GBNF, "root ::= (\"a\" | \"ab\" | \"abc\" | [^\\n])* \"\\n\"?"},
         {GRAMMAR_GBNF,
          "root ::= e\ne ::= \"[\" e \"]\" | \"[\" e | \"ab\" e \"ab\" | \"1\" | \"12\" | e2\ne2 ::= \"{\" e \"}\""},
@@ -516,6 +575,10 @@ static void bombs_are_harmless(void **state) {
     text_add_str(&t, "]}");
     grammar_free(make(GRAMMAR_SCHEMA, text_str(&t)));
     text_clear(&t);
+    for (int i = 0; i < 16000; i++) text_printf(&t, "%s\"a%d\"", i ? "," : "{\"enum\":[", i);
+    text_add_str(&t, "],\"pattern\":\"^((a|b){0,100}){0,900}c?[0-9]*$\"}");
+    expect_error(GRAMMAR_SCHEMA, text_str(&t), ERR_UNSUPPORTED, "checked");
+    text_clear(&t);
     for (int i = 0; i < 200; i++) text_add_str(&t, "{\"items\":");
     text_add_str(&t, "true");
     for (int i = 0; i < 200; i++) text_add_str(&t, "}");
@@ -550,6 +613,8 @@ int main(void) {
         cmocka_unit_test(schema_types),
         cmocka_unit_test(schema_numbers),
         cmocka_unit_test(schema_strings),
+        cmocka_unit_test(schema_strings_of_several),
+        cmocka_unit_test(meeting_is_exact),
         cmocka_unit_test(schema_objects),
         cmocka_unit_test(schema_multiples),
         cmocka_unit_test(schema_arrays),

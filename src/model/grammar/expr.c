@@ -117,6 +117,16 @@ struct expr *expr_either(struct expr_builder *b, struct expr *x, struct expr *y)
     return expr_choice(b, &l);
 }
 
+struct expr *expr_states(struct expr_builder *b, const struct expr_state *states, uint32_t count) {
+    if (count > EXPR_STATES_MAX - b->state_count)
+        return expr_fail(b, ERR_LIMIT, "the grammar has automata of more than %d states", EXPR_STATES_MAX);
+    struct expr_state *own = take(b, count, sizeof *own);
+    if (own == NULL) return &never;
+    memcpy(own, states, count * sizeof *own);
+    b->state_count += count;
+    return new_expr(b, (struct expr){.type = EXPR_STATES, .states = own, .count = count});
+}
+
 /* ---- sets of characters ---- */
 
 static int compare_chars(const void *a, const void *b) {

@@ -12,17 +12,35 @@
 #include "base/arena.h"
 #include "base/error.h"
 
-enum { EXPR_RULES_MAX = 16384, EXPR_ARENA_BYTES_MAX = 96 << 20, EXPR_CHAR_MAX = 0x10ffff };
+enum {
+    EXPR_RULES_MAX = 16384,
+    EXPR_STATES_MAX = 32768, /* of all STATES together */
+    EXPR_ARENA_BYTES_MAX = 96 << 20,
+    EXPR_CHAR_MAX = 0x10ffff
+};
 #define EXPR_UNBOUNDED UINT32_MAX
 
-enum expr_type { EXPR_NEVER, EXPR_BYTES, EXPR_RANGE, EXPR_SEQUENCE, EXPR_CHOICE, EXPR_REPEAT, EXPR_RULE };
+enum expr_type { EXPR_NEVER, EXPR_BYTES, EXPR_RANGE, EXPR_SEQUENCE, EXPR_CHOICE, EXPR_REPEAT, EXPR_RULE, EXPR_STATES };
+
+/* A byte from `first` to `last` leads to the state `to`. */
+struct expr_edge {
+    uint32_t to;
+    uint8_t first, last;
+};
+
+struct expr_state {
+    const struct expr_edge *edges;
+    uint32_t count; /* of edges */
+    bool ends;      /* the text may end here */
+};
 
 struct expr {
     enum expr_type type;
     uint32_t min, max; /* RANGE: bytes from min to max; REPEAT: how often; RULE: min is its number */
-    size_t count;      /* BYTES: how many; SEQUENCE, CHOICE: of parts */
+    size_t count;      /* BYTES: how many; SEQUENCE, CHOICE: of parts; STATES: of states */
     const uint8_t *bytes;
-    struct expr **parts; /* REPEAT: one */
+    const struct expr_state *states; /* the first is where it begins */
+    struct expr **parts;             /* REPEAT: one */
 };
 
 struct expr_rule {
@@ -34,6 +52,7 @@ struct expr_builder {
     struct arena arena;
     struct expr_rule *rules; /* the first is the root */
     uint32_t rule_count, rule_capacity;
+    uint32_t state_count;      /* of all STATES */
     uint32_t space, character; /* rules that all JSON shares (jtext.h); 0: not there yet */
     bool failed;
     struct error *error; /* filled when it is failed; may be NULL */
@@ -70,6 +89,8 @@ struct expr *expr_optional(struct expr_builder *b, struct expr *e);
 void expr_list_add(struct expr_builder *b, struct expr_list *l, struct expr *e);
 struct expr *expr_sequence(struct expr_builder *b, const struct expr_list *l); /* its memory is used */
 struct expr *expr_choice(struct expr_builder *b, const struct expr_list *l);
+/* An automaton of 1 state or more, copied, whose edges are in the arena. They count against EXPR_STATES_MAX. */
+struct expr *expr_states(struct expr_builder *b, const struct expr_state *states, uint32_t count);
 struct expr *expr_join(struct expr_builder *b, size_t count, ...); /* a sequence of so many expressions */
 struct expr *expr_either(struct expr_builder *b, struct expr *x, struct expr *y);
 

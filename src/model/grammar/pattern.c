@@ -305,7 +305,7 @@ struct expr *pattern_read(struct expr_builder *b, const char *text, size_t len, 
     struct part p = read_choice(&r);
     if (!b->failed && r.at < r.end) return fail(&r, "a ')' closes no group").e;
     if (b->failed || (p.min >= min && p.max <= max)) return p.e;
-    if (p.atom == NULL) return fail(&r, "minLength and maxLength beside it are not supported, put them into it").e;
+    if (p.atom == NULL) return NULL;
     if (p.min > min) min = p.min;
     if (p.max < max) max = p.max;
     return min > max ? expr_never(b) : expr_repeat(b, p.atom, min, max);

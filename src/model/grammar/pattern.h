@@ -7,5 +7,6 @@
 #pragma once
 #include "model/grammar/expr.h"
 
-/* min to max characters long. ERR_UNSUPPORTED: a pattern whose lengths are others and cannot be bounded by its form. */
+/* min to max characters long. NULL: its texts have other lengths too, and its form cannot be bounded (not when any
+ * length is asked for; language.h can). */
 struct expr *pattern_read(struct expr_builder *b, const char *text, size_t len, uint32_t min, uint32_t max);

@@ -122,6 +122,22 @@ static uint32_t emit_repeat(struct compiler *c, const struct expr *e, uint32_t n
     return at;
 }
 
+/* One step for each state, in a row, which lead on once all of them have a number. */
+static uint32_t emit_states(struct compiler *c, const struct expr *e, uint32_t next) {
+    uint32_t nothing = emit_never(c), begin = c->p->count;
+    for (size_t i = 0; i < e->count && c->code == 0; i++) emit_never(c);
+    for (uint32_t i = 0; i < e->count && work(c, e->states[i].count); i++) {
+        const struct expr_state *s = &e->states[i];
+        uint32_t at = s->ends ? next : nothing;
+        for (uint32_t k = 0; k < s->count && c->code == 0; k++) {
+            uint32_t edge = emit_range(c, s->edges[k].first, s->edges[k].last, begin + s->edges[k].to);
+            at = at == nothing ? edge : emit_split(c, edge, at);
+        }
+        if (c->code == 0) c->p->steps[begin + i].next = c->p->steps[begin + i].other = at;
+    }
+    return begin;
+}
+
 static uint32_t emit(struct compiler *c, const struct expr *e, uint32_t next) {
     if (!work(c, WORK_MAX / EMITS_MAX)) return PROGRAM_RETURN_AT;
     switch (e->type) {
@@ -135,6 +151,7 @@ static uint32_t emit(struct compiler *c, const struct expr *e, uint32_t next) {
         return next;
     case EXPR_CHOICE: return emit_choice(c, e, next);
     case EXPR_REPEAT: return emit_repeat(c, e, next);
+    case EXPR_STATES: return emit_states(c, e, next);
     case EXPR_RULE: return add(c, (struct program_step){PROGRAM_CALL, 0, 0, 0, next, e->min});
     }
     return next;

@@ -115,18 +115,17 @@ static enum schema_answer array_fits(struct schema_reader *r, const json_t *sche
     return all;
 }
 
-static enum schema_answer string_fits(const json_t *schema, const json_t *value) {
-    static const char *const more[] = {"pattern", "format", NULL};
+static enum schema_answer string_fits(struct schema_reader *r, const json_t *schema, const json_t *value) {
     double count = (double)characters(value);
     if (!within(schema, "minLength", count, false, false) || !within(schema, "maxLength", count, true, false))
         return SCHEMA_NO;
-    return has_any(schema, more) ? SCHEMA_UNKNOWN : SCHEMA_YES;
+    return schema__string_accepts(r, schema, value);
 }
 
 static enum schema_answer type_fits(struct schema_reader *r, const json_t *schema, const json_t *value) {
     if (json_is_object(value)) return object_fits(r, schema, value);
     if (json_is_array(value)) return array_fits(r, schema, value);
-    if (json_is_string(value)) return string_fits(schema, value);
+    if (json_is_string(value)) return string_fits(r, schema, value);
     if (!json_is_number(value)) return SCHEMA_YES;
     if (!number_fits(schema, value)) return SCHEMA_NO;
     return json_object_get(schema, "multipleOf") ? SCHEMA_UNKNOWN : SCHEMA_YES;

@@ -177,6 +177,33 @@ static json_t *merge_bounds(const json_t *x, const json_t *y, bool larger) {
     return json_incref((json_t *)(uintptr_t)(take_x ? x : y));
 }
 
+static bool has_text(const json_t *texts, const struct expr_word *text) {
+    struct expr_word own;
+    for (size_t at = 0; schema__next_text(texts, &at, &own);)
+        if (own.len == text->len && memcmp(own.text, text->text, own.len) == 0) return true;
+    return false;
+}
+
+/* The texts of both, each once. */
+static json_t *merge_texts(struct schema_reader *r, const char *key, const json_t *x, const json_t *y) {
+    size_t len = json_string_length(x);
+    char *all = malloc(len + json_string_length(y) + 1);
+    if (!json_is_string(x) || !json_is_string(y)) schema__fail(r, ERR_INVALID, "'%s' must be a string", key);
+    if (all == NULL) return schema__fail(r, ERR_NOMEM, "out of memory"), NULL;
+    if (len > 0) memcpy(all, json_string_value(x), len);
+    struct expr_word text;
+    for (size_t at = 0; schema__next_text(y, &at, &text);) {
+        if (has_text(x, &text)) continue;
+        all[len] = '\0';
+        memcpy(all + len + 1, text.text, text.len);
+        len += 1 + text.len;
+    }
+    json_t *out = json_stringn(all, len);
+    free(all);
+    r->work += len;
+    return out;
+}
+
 static bool is_one_of(const char *key, const char *const *list) {
     for (; *list; list++)
         if (strcmp(key, *list) == 0) return true;
@@ -205,6 +232,7 @@ static json_t *merge_keyword(struct schema_reader *r, const json_t *a, const jso
     if (strcmp(key, "enum") == 0) return merge_lists(x, y, false);
     if (strcmp(key, "anyOf") == 0 || strcmp(key, "oneOf") == 0) return merge_choices(r, x, y);
     if (strcmp(key, "not") == 0) return json_pack("{s:[O,O]}", "anyOf", (json_t *)(uintptr_t)x, (json_t *)(uintptr_t)y);
+    if (strcmp(key, "pattern") == 0 || strcmp(key, "format") == 0) return merge_texts(r, key, x, y);
     if (strcmp(key, "uniqueItems") == 0) return json_boolean(json_is_true(x) || json_is_true(y));
     schema__fail(r, ERR_UNSUPPORTED, "two different '%s' for one value", key);
     return NULL;

@@ -1,11 +1,11 @@
 /* Objects: named members in their order, then others. */
 #include <string.h>
 
-#include "model/grammar/automaton.h"
+#include "model/grammar/language.h"
 #include "model/grammar/pattern.h"
 #include "model/grammar/schema_private.h"
 
-enum { OTHER_NAME_DEPTH_MAX = 32, MATCHING_WORK_MAX = 1 << 20 };
+enum { OTHER_NAME_DEPTH_MAX = 32 };
 
 struct members {
     struct expr_list all;
@@ -100,40 +100,17 @@ static void add_named(struct schema_reader *r, struct members *m, const json_t *
 
 /* ---- patterns of names ---- */
 
-static int pattern_program(struct program *p, const char *pattern) {
-    struct expr_builder b;
-    struct error why = {0};
-    expr_builder_init(&b, &why);
-    uint32_t root = expr_rule_new(&b, "name");
-    expr_rule_set(&b, root, pattern_read(&b, pattern, strlen(pattern), 0, EXPR_UNBOUNDED));
-    if (!b.failed) program_init(p, &b, &why);
-    expr_builder_deinit(&b);
-    return why.code;
-}
-
-/* Whether a name is known to be none of the pattern's. Patterns are read in ASCII, other names may be anybody's. */
-static bool misses(struct automaton *a, const char *name) {
-    uint32_t at = automaton_start(a);
-    for (; *name && at != AUTOMATON_UNKNOWN && at != AUTOMATON_DEAD; name++) {
-        if (!tells_apart((uint8_t)*name)) return false;
-        at = automaton_next(a, at, a->program->class_of[(uint8_t)*name]);
-    }
-    return at == AUTOMATON_DEAD || (at != AUTOMATON_UNKNOWN && !a->places[at].ends);
-}
-
 /* Whether the pattern is known to match none of the members that have names; *met: one that it may match. */
 static bool misses_all(const struct members *m, const char *pattern, const char **met) {
-    struct program program = {0};
-    struct automaton a = {0};
+    struct language l;
+    struct error why;
     size_t i = 0;
     *met = m->names[0];
-    if (pattern_program(&program, pattern) != 0 || automaton_init(&a, &program) != 0) goto out;
-    a.work = MATCHING_WORK_MAX;
-    while (i < m->all.count && misses(&a, m->names[i])) i++;
+    int code = language_of_pattern(&l, pattern, strlen(pattern), &why);
+    if (code) return code == ERR_INVALID;
+    while (i < m->all.count && language_has(&l, m->names[i], strlen(m->names[i])) == LANGUAGE_HAS_NOT) i++;
     if (i < m->all.count) *met = m->names[i];
-out:
-    if (a.program) automaton_deinit(&a);
-    program_deinit(&program);
+    language_deinit(&l);
     return i == m->all.count;
 }
 

@@ -86,3 +86,8 @@ struct schema_bounds {
 struct expr *schema__decimals(struct schema_reader *r, const struct schema_bounds *b, int places);
 struct expr *schema__multiples(struct schema_reader *r, const struct schema_bounds *b, double step, bool integer);
 struct expr *schema__string(struct schema_reader *r, const json_t *schema);
+/* A string against `pattern` and `format`. */
+enum schema_answer schema__string_accepts(struct schema_reader *r, const json_t *schema, const json_t *value);
+/* The texts of a `pattern` or `format`: a schema that was put together may have several, with NULs between, which no
+ * text of a given schema has. *at begins at 0. False: there is none more. */
+bool schema__next_text(const json_t *texts, size_t *at, struct expr_word *text);
