@@ -303,18 +303,44 @@ static void schema_counted_elements(void **state) {
            TEXTS("[]", "[1,2]", "[1,3]"), TEXTS("[3,4]"));
     expect(GRAMMAR_SCHEMA, "{\"allOf\":[{\"contains\":{\"const\":1},\"items\":{\"enum\":[1,2]}},{\"minContains\":0}]}",
            TEXTS("[1]", "[2,1]"), TEXTS("[]", "[2]"));
+}
+
+static void schema_different_elements(void **state) {
     expect(GRAMMAR_SCHEMA, "{\"items\":{\"enum\":[\"a\",\"b\",\"c\"]},\"uniqueItems\":true,\"minItems\":1}",
-           TEXTS("[\"a\"]", "[\"a\",\"c\"]", "[\"a\",\"b\",\"c\"]", "[\"b\"]"), TEXTS("[]", "[\"a\",\"a\"]"));
+           TEXTS("[\"a\"]", "[\"a\",\"c\"]", "[\"c\", \"a\",\"b\"]", "[\"b\"]"),
+           TEXTS("[]", "[\"a\",\"a\"]", "[\"c\",\"a\",\"c\"]", "[\"a\",]"));
     expect(GRAMMAR_SCHEMA,
            "{\"items\":{\"enum\":[1,1.0,2,\"x\"],\"type\":\"number\"},\"uniqueItems\":true,\"maxItems\":2}",
-           TEXTS("[]", "[1,2]", "[2]"), TEXTS("[1,1.0]", "[\"x\"]", "[1,2,2]"));
-    expect(GRAMMAR_SCHEMA, "{\"items\":{\"type\":\"boolean\"},\"uniqueItems\":true}", TEXTS("[false,true]", "[]"),
-           TEXTS("[true,true]"));
+           TEXTS("[]", "[1,2]", "[2,1]"), TEXTS("[1,1.0]", "[\"x\"]", "[1,2,2]"));
+    expect(GRAMMAR_SCHEMA, "{\"items\":{\"type\":[\"boolean\",\"null\"]},\"uniqueItems\":true,\"minItems\":2}",
+           TEXTS("[false,true]", "[null,true,false]"), TEXTS("[true]", "[true,true]", "[null,true,null]"));
+    expect(
+        GRAMMAR_SCHEMA,
+        "{\"items\":{\"type\":\"integer\",\"minimum\":1,\"exclusiveMaximum\":50},\"uniqueItems\":true,\"minItems\":3}",
+        TEXTS("[1,2,3]", "[7,30,49]"), TEXTS("[1,2]", "[1,2,2]", "[30,7,49]", "[1,2,50]"));
+    expect(GRAMMAR_SCHEMA,
+           "{\"items\":{\"anyOf\":[{\"const\":\"a\"},{\"type\":\"integer\",\"minimum\":0,\"maximum\":1},{\"enum\":[0.0,"
+           "\"b\"]}]},"
+           "\"uniqueItems\":true}",
+           TEXTS("[]", "[\"b\",0,\"a\",1]"), TEXTS("[0,0.0]", "[\"a\",\"a\"]", "[2]"));
+    expect_error(GRAMMAR_SCHEMA, "{\"properties\":{\"a\":{\"uniqueItems\":true}}}", ERR_UNSUPPORTED,
+                 "/properties/a: 'uniqueItems'");
+    expect_error(GRAMMAR_SCHEMA, "{\"items\":{\"type\":\"string\"},\"uniqueItems\":true}", ERR_UNSUPPORTED,
+                 "known values");
+    expect_error(GRAMMAR_SCHEMA,
+                 "{\"items\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":256},\"uniqueItems\":true}",
+                 ERR_UNSUPPORTED, "uniqueItems");
+    expect_error(GRAMMAR_SCHEMA, "{\"items\":{\"anyOf\":[{\"const\":1},{\"type\":\"string\"}]},\"uniqueItems\":true}",
+                 ERR_UNSUPPORTED, "uniqueItems");
+    expect_error(GRAMMAR_SCHEMA,
+                 "{\"$ref\":\"#/$defs/a\",\"$defs\":{\"a\":{\"uniqueItems\":true,\"items\":{\"anyOf\":[{\"$ref\":"
+                 "\"#/$defs/a\"}]}}}}",
+                 ERR_UNSUPPORTED, "uniqueItems");
 }
 
 static void schema_anchors(void **state) {
-    expect(GRAMMAR_SCHEMA,
-           "{\"$ref\":\"#n\",\"$defs\":{\"x\":{\"$anchor\":\"n\",\"const\":1}}}", TEXTS("1"), TEXTS("2"));
+    expect(GRAMMAR_SCHEMA, "{\"$ref\":\"#n\",\"$defs\":{\"x\":{\"$anchor\":\"n\",\"const\":1}}}", TEXTS("1"),
+           TEXTS("2"));
     expect_error(GRAMMAR_SCHEMA, "{\"$ref\":\"#n\",\"$defs\":{\"x\":{\"$id\":\"y\",\"$anchor\":\"n\",\"const\":1}}}",
                  ERR_UNSUPPORTED, "'$ref'");
     expect_error(GRAMMAR_SCHEMA, "{\"$ref\":\"#n\",\"enum\":[{\"$anchor\":\"n\"}]}", ERR_UNSUPPORTED, "'$ref'");
@@ -400,8 +426,6 @@ static void schema_dynamic_references(void **state) {
 
 static void schema_errors(void **state) {
     expect_error(GRAMMAR_SCHEMA, "{\"not\":{\"pattern\":\"a\"}}", ERR_UNSUPPORTED, "'not'");
-    expect_error(GRAMMAR_SCHEMA, "{\"properties\":{\"a\":{\"uniqueItems\":true}}}", ERR_UNSUPPORTED,
-                 "/properties/a: 'uniqueItems'");
     expect_error(GRAMMAR_SCHEMA, "{\"oneOf\":[{\"pattern\":\"a\"},{\"pattern\":\"b\"}]}", ERR_UNSUPPORTED, "oneOf/0");
     expect_error(GRAMMAR_SCHEMA, "{\"type\":\"strange\"}", ERR_INVALID, "'type'");
     expect_error(GRAMMAR_SCHEMA, "{\"$ref\":\"#\"}", ERR_INVALID, "no text");
@@ -575,6 +599,13 @@ static void bombs_are_harmless(void **state) {
     text_add_str(&t, "]}");
     grammar_free(make(GRAMMAR_SCHEMA, text_str(&t)));
     text_clear(&t);
+    text_add_str(&t, "{\"uniqueItems\":true,\"items\":{\"$ref\":\"#/$defs/d0\"},\"$defs\":{\"d40\":{\"enum\":[]}");
+    for (int i = 0; i < 40; i++)
+        text_printf(&t, ",\"d%d\":{\"anyOf\":[{\"$ref\":\"#/$defs/d%d\"},{\"$ref\":\"#/$defs/d%d\"}]}", i, i + 1,
+                    i + 1);
+    text_add_str(&t, "}}");
+    expect_error(GRAMMAR_SCHEMA, text_str(&t), ERR_LIMIT, "combinations");
+    text_clear(&t);
     for (int i = 0; i < 16000; i++) text_printf(&t, "%s\"a%d\"", i ? "," : "{\"enum\":[", i);
     text_add_str(&t, "],\"pattern\":\"^((a|b){0,100}){0,900}c?[0-9]*$\"}");
     expect_error(GRAMMAR_SCHEMA, text_str(&t), ERR_UNSUPPORTED, "checked");
@@ -619,6 +650,7 @@ int main(void) {
         cmocka_unit_test(schema_multiples),
         cmocka_unit_test(schema_arrays),
         cmocka_unit_test(schema_counted_elements),
+        cmocka_unit_test(schema_different_elements),
         cmocka_unit_test(schema_anchors),
         cmocka_unit_test(schema_choices),
         cmocka_unit_test(schema_opposites),

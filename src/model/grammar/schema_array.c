@@ -119,24 +119,101 @@ static struct contained read_contained(struct schema_reader *r, const json_t *sc
 
 /* ---- elements that differ ---- */
 
-/* The values that an element may have, each once; NULL: there are too many, or nobody knows them. */
-static json_t *values_of(struct schema_reader *r, const json_t *schema) {
-    enum { VALUES_MAX = 256 };
-    const json_t *flat = schema__flatten(r, schema), *given = json_object_get(flat, "enum"), *value;
-    if (flat && given == NULL && schema__types(flat) == SCHEMA_BOOLEAN && json_object_get(flat, "type"))
-        return json_pack("[b,b]", 0, 1);
-    if (!json_is_array(given) || json_array_size(given) > VALUES_MAX) return NULL;
+/* More would have more sets than are worth a rule each; beyond, the order of the values is given. */
+enum { VALUES_MAX = 256, VALUES_IN_ANY_ORDER_MAX = 8 };
+
+static json_t *values_of(struct schema_reader *r, const json_t *schema);
+
+/* The integers within the schema's bounds; NULL: too many. */
+static json_t *integers_of(struct schema_reader *r, const json_t *schema) {
+    int64_t low, high;
+    if (!schema__integer_range(r, schema, &low, &high) || high - low >= VALUES_MAX) return NULL;
     json_t *values = json_array();
+    for (int64_t value = low; value <= high; value++) json_array_append_new(values, json_integer(value));
+    return values;
+}
+
+/* What is valid by type alone; NULL: any number of values. */
+static json_t *values_of_types(struct schema_reader *r, const json_t *schema) {
+    unsigned types = schema__types(schema);
+    if (types & (SCHEMA_OBJECT | SCHEMA_ARRAY | SCHEMA_FRACTION | SCHEMA_STRING | SCHEMA_MALFORMED)) return NULL;
+    json_t *values = types & SCHEMA_INTEGER ? integers_of(r, schema) : json_array();
+    if (values && (types & SCHEMA_BOOLEAN)) json_array_append_new(values, json_false());
+    if (values && (types & SCHEMA_BOOLEAN)) json_array_append_new(values, json_true());
+    if (values && (types & SCHEMA_NULL)) json_array_append_new(values, json_null());
+    return values;
+}
+
+static json_t *values_of_alternatives(struct schema_reader *r, const json_t *alternatives) {
+    json_t *values = json_array(), *alternative;
+    size_t i;
+    json_array_foreach(alternatives, i, alternative) {
+        json_t *more = values_of(r, alternative);
+        bool few = more && json_array_extend(values, more) == 0 && json_array_size(values) <= VALUES_MAX;
+        json_decref(more);
+        if (few) continue;
+        json_decref(values);
+        return NULL;
+    }
+    return values;
+}
+
+/* Values of which one is not another, though it may be written in another way. */
+static json_t *differing(struct schema_reader *r, const json_t *given) {
+    json_t *values = json_array(), *value;
     size_t i;
     json_array_foreach(given, i, value) {
         const json_t *before = schema__keep(r, json_pack("{s:O}", "enum", values));
         if (before && schema__accepts(r, before, value) != SCHEMA_NO) continue;
         json_t *longer = json_copy(values); /* `before` keeps what it had */
-        json_array_append(longer, (json_t *)(uintptr_t)value);
+        json_array_append(longer, value);
         json_decref(values);
         values = longer;
     }
     return values;
+}
+
+/* All values that may be valid, some of them perhaps more than once; NULL: there are too many, or nobody knows them. */
+static json_t *values_of(struct schema_reader *r, const json_t *schema) {
+    const json_t *flat = schema__flatten(r, schema), *given = json_object_get(flat, "enum");
+    if (!json_is_object(flat) || r->depth == SCHEMA_DEPTH_MAX) return json_is_false(flat) ? json_array() : NULL;
+    if (json_is_array(given))
+        return json_array_size(given) <= VALUES_MAX ? json_incref((json_t *)(uintptr_t)given) : NULL;
+    static const char *const choices[] = {"anyOf", "oneOf"};
+    json_t *values = json_object_get(flat, "type") ? values_of_types(r, flat) : NULL;
+    r->depth++;
+    for (size_t i = 0; i < 2 && values == NULL; i++)
+        if (json_object_get(flat, choices[i])) values = values_of_alternatives(r, json_object_get(flat, choices[i]));
+    r->depth--;
+    return values;
+}
+
+/* An element that is this value, and what follows it. */
+static struct expr *value_step(struct schema_reader *r, const struct elements *e, const json_t *value, bool first,
+                               struct expr *behind) {
+    json_t *is = (json_t *)(uintptr_t)value, *rest = (json_t *)(uintptr_t)e->rest;
+    const json_t *one = schema__keep(r, json_pack("{s:[O,{s:O}]}", "allOf", rest, "const", is));
+    struct expr *item = one ? schema__compile_at(r, one, "items", NULL) : expr_never(r->b);
+    return expr_join(r->b, 2, first ? item : jtext_comma(r->b, item), behind);
+}
+
+/* Few values, in any order: a rule for each set of those that came. */
+static struct expr *any_order(struct schema_reader *r, const struct elements *e, const json_t *values) {
+    uint32_t count = (uint32_t)json_array_size(values);
+    struct places p = {.came_most = (1u << count) - 1};
+    if (!make_places(r, &p, "uniqueItems")) return expr_never(r->b);
+    for (uint32_t set = 0; set <= p.came_most && !r->b->failed; set++) {
+        struct expr_list l = {0};
+        uint32_t came = (uint32_t)__builtin_popcount(set);
+        if (came >= e->min) expr_list_add(r->b, &l, expr_empty(r->b));
+        for (uint32_t i = 0; i < count && came < e->max; i++) {
+            if (set >> i & 1) continue;
+            struct expr *behind = expr_rule(r->b, rule_at(&p, set | 1u << i, 0));
+            expr_list_add(r->b, &l, value_step(r, e, json_array_get(values, i), set == 0, behind));
+        }
+        expr_rule_set(r->b, rule_at(&p, set, 0), expr_choice(r->b, &l));
+    }
+    return expr_rule(r->b, rule_at(&p, 0, 0));
 }
 
 /* Values from the given one on: in their order, so that none comes twice. */
@@ -146,29 +223,36 @@ static struct expr *next_different(struct schema_reader *r, const struct element
     const json_t *is = json_array_get(values, value);
     if (taken >= e->min) expr_list_add(r->b, &l, expr_empty(r->b));
     if (is == NULL || taken >= e->max) return expr_choice(r->b, &l);
-    const json_t *one = schema__keep(r, json_pack("{s:[O,{s:O}]}", "allOf", (json_t *)(uintptr_t)e->rest, "const",
-                                                  (json_t *)(uintptr_t)is));
-    struct expr *item = one ? schema__compile_at(r, one, "items", NULL) : expr_never(r->b);
-    struct expr *with = expr_join(r->b, 2, taken > 0 ? jtext_comma(r->b, item) : item,
-                                  expr_rule(r->b, rule_at(p, value + 1, taken + 1)));
+    struct expr *with = value_step(r, e, is, taken == 0, expr_rule(r->b, rule_at(p, value + 1, taken + 1)));
     expr_list_add(r->b, &l, with);
     expr_list_add(r->b, &l, expr_rule(r->b, rule_at(p, value + 1, taken)));
     return expr_choice(r->b, &l);
 }
 
-static struct expr *elements_different(struct schema_reader *r, const struct elements *e) {
-    json_t *values = json_array_size(e->first) == 0 ? values_of(r, e->rest) : NULL;
-    if (values == NULL)
-        return schema__fail(r, ERR_UNSUPPORTED,
-                            "'uniqueItems' is supported for items with an enum, and with maxItems 1");
+static struct expr *given_order(struct schema_reader *r, const struct elements *e, const json_t *values) {
     uint32_t count = (uint32_t)json_array_size(values), enough = e->max != EXPR_UNBOUNDED ? e->max : e->min;
     struct places p = {.came_most = count, .counted_most = least(enough > 0 ? enough : 1, count)};
-    bool made = make_places(r, &p, "uniqueItems");
-    for (uint32_t i = 0; made && i <= count; i++)
+    if (!make_places(r, &p, "uniqueItems")) return expr_never(r->b);
+    for (uint32_t i = 0; i <= count; i++)
         for (uint32_t k = 0; k <= p.counted_most && !r->b->failed; k++)
             expr_rule_set(r->b, rule_at(&p, i, k), next_different(r, e, values, &p, i, k));
+    return expr_rule(r->b, rule_at(&p, 0, 0));
+}
+
+static struct expr *elements_different(struct schema_reader *r, const struct elements *e) {
+    json_t *given = json_array_size(e->first) == 0 ? values_of(r, e->rest) : NULL;
+    if (given == NULL)
+        return schema__fail(
+            r, ERR_UNSUPPORTED,
+            "'uniqueItems' is supported for items of at most %d known values (enum, const, boolean, null, "
+            "integer with bounds, or anyOf of these), and with maxItems 1",
+            VALUES_MAX);
+    json_t *values = differing(r, given);
+    bool few = json_array_size(values) <= VALUES_IN_ANY_ORDER_MAX;
+    struct expr *all = few ? any_order(r, e, values) : given_order(r, e, values);
+    json_decref(given);
     json_decref(values);
-    return made ? expr_rule(r->b, rule_at(&p, 0, 0)) : expr_never(r->b);
+    return all;
 }
 
 /* ---- arrays ---- */

@@ -147,6 +147,11 @@ static bool integer_bounds(const struct schema_bounds *b, int64_t *low, int64_t 
     return true;
 }
 
+bool schema__integer_range(struct schema_reader *r, const json_t *schema, int64_t *low, int64_t *high) {
+    struct schema_bounds b = read_bounds(r, schema);
+    return b.has_low && b.has_high && integer_bounds(&b, low, high);
+}
+
 /* ---- decimals ---- */
 
 /* A bound that is not negative as whole part and digits behind the point. */

@@ -77,6 +77,9 @@ enum schema_answer schema__disjoint(struct schema_reader *r, const json_t *a, co
 struct expr *schema__object(struct schema_reader *r, const json_t *schema);
 struct expr *schema__array(struct schema_reader *r, const json_t *schema);
 struct expr *schema__number(struct schema_reader *r, const json_t *schema, bool integer);
+/* The whole numbers from low to high that the bounds leave, none if low > high. False: they are open on one side, or
+ * have too many digits. */
+bool schema__integer_range(struct schema_reader *r, const json_t *schema, int64_t *low, int64_t *high);
 /* Bounds of numbers. */
 struct schema_bounds {
     bool has_low, has_high, low_open, high_open;
