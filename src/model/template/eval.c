@@ -283,10 +283,15 @@ static enum flow run_in_scope(struct interp *in, const struct nodes *body, struc
     return flow;
 }
 
-static struct value capture(struct interp *in, const struct nodes *body) {
+/* What the block's filters make of its text; they see the variables that it has set. */
+static struct value capture(struct interp *in, const struct node *n) {
     struct builder out = builder_new(in);
-    run_in_scope(in, body, in->scope, &out);
-    return value_string(builder_string(&out));
+    struct scope *outer = in->scope;
+    in->scope = scope_new(in, outer);
+    run_body(in, &n->body, &out);
+    struct value v = eval_filters(in, n->second, value_string(builder_string(&out)));
+    in->scope = outer;
+    return v;
 }
 
 /* The items for which the loop's condition holds. */
@@ -359,7 +364,6 @@ static void run_output(struct interp *in, const struct node *n, struct builder *
 }
 
 static enum flow run(struct interp *in, const struct node *n, struct builder *out) {
-    struct value v;
     switch (n->kind) {
     case NODE_TEXT: builder_add(out, n->value.string); break;
     case NODE_OUTPUT: run_output(in, n, out); break;
@@ -367,14 +371,8 @@ static enum flow run(struct interp *in, const struct node *n, struct builder *ou
     case NODE_IF: return run_if(in, n, out);
     case NODE_FOR: run_loop(in, n, eval_expression(in, n->second), 0, n->name, out); break;
     case NODE_SET: eval_assign(in, n->first, eval_expression(in, n->second)); break;
-    case NODE_SET_BLOCK:
-        v = capture(in, &n->body);
-        eval_assign(in, n->first, eval_filters(in, n->second, v));
-        break;
-    case NODE_FILTER_BLOCK:
-        v = capture(in, &n->body);
-        value_print(out, eval_filters(in, n->second, v));
-        break;
+    case NODE_SET_BLOCK: eval_assign(in, n->first, capture(in, n)); break;
+    case NODE_FILTER_BLOCK: value_print(out, capture(in, n)); break;
     case NODE_WITH: run_with(in, n, out); break;
     case NODE_MACRO:
         scope_set(in, in->scope, n->name, (struct value){.kind = VALUE_MACRO, .macro = new_macro(in, n)});

@@ -24,10 +24,8 @@ static struct value map_attribute(struct interp *in, struct list *l, const struc
     struct list *result = list_new(in);
     if (attribute == NULL) interp_raise(in, "map requires a filter argument");
     if (call->keyword_count > (or_ ? 2 : 1)) interp_raise(in, "map got an unexpected keyword argument");
-    for (size_t i = 0; i < l->count; i++) {
-        struct value v = sequence_attribute(in, l->items[i], *attribute);
-        list_add(in, result, v.kind == VALUE_UNDEFINED && or_ ? *or_ : v);
-    }
+    for (size_t i = 0; i < l->count; i++)
+        list_add(in, result, sequence_attribute_or(in, l->items[i], *attribute, or_ ? *or_ : value_none()));
     return value_list(result);
 }
 

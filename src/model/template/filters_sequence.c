@@ -10,8 +10,14 @@
 
 /* ---- attributes of items ---- */
 
-struct value sequence_attribute(struct interp *in, struct value item, struct value path) {
-    if (path.kind != VALUE_STRING) return value_item(in, item, path);
+static struct value item_or(struct interp *in, struct value item, struct value key, struct value otherwise) {
+    struct value v = value_item(in, item, key);
+    bool stands_in = v.kind == VALUE_UNDEFINED && value_given(otherwise) && otherwise.kind != VALUE_NONE;
+    return stands_in ? otherwise : v;
+}
+
+struct value sequence_attribute_or(struct interp *in, struct value item, struct value path, struct value otherwise) {
+    if (path.kind != VALUE_STRING) return item_or(in, item, path, otherwise);
     const struct string *s = path.string;
     for (size_t at = 0; at <= s->len;) {
         size_t dot = at, number = 0;
@@ -22,16 +28,24 @@ struct value sequence_attribute(struct interp *in, struct value item, struct val
             digits = name->data[i] >= '0' && name->data[i] <= '9';
             number = number * 10 + (size_t)(name->data[i] - '0');
         }
-        item = value_item(in, item, digits ? value_int((int64_t)number) : value_string(name));
+        item = item_or(in, item, digits ? value_int((int64_t)number) : value_string(name), otherwise);
         at = dot + 1;
     }
     return item;
 }
 
+struct value sequence_attribute(struct interp *in, struct value item, struct value path) {
+    return sequence_attribute_or(in, item, path, value_none());
+}
+
+static struct value without_case(struct interp *in, struct value v, bool case_sensitive) {
+    if (case_sensitive || v.kind != VALUE_STRING) return v;
+    return value_string(case_apply(in, v.string, CASE_LOWER));
+}
+
 static struct value key_of(struct interp *in, struct value item, struct value attribute, bool case_sensitive) {
     if (value_given(attribute) && attribute.kind != VALUE_NONE) item = sequence_attribute(in, item, attribute);
-    if (!case_sensitive && item.kind == VALUE_STRING) return value_string(case_apply(in, item.string, CASE_LOWER));
-    return item;
+    return without_case(in, item, case_sensitive);
 }
 
 /* "a,b" sorts by a, then by b. A tuple even of one: items of tuples that are equal are never ordered, so undefined ones
@@ -113,21 +127,30 @@ static struct value filter_items(ARGUMENTS) {
     return value_list(self.kind == VALUE_UNDEFINED ? list_new(in) : pairs(in, self));
 }
 
+static struct list *new_group(struct interp *in, struct value grouper) {
+    struct list *group = list_new(in);
+    group->type = "group"; /* has the attributes grouper and list */
+    list_add(in, group, grouper);
+    list_add(in, group, value_list(list_new(in)));
+    return group;
+}
+
+/* A group is called by its first item's attribute, whatever the case of the others'. */
 static struct value filter_groupby(ARGUMENTS) {
     bool case_sensitive = builtin_bool(in, args[2], false);
-    struct list *l = sorted(in, value_items(in, self), args[0], case_sensitive, false), *groups = list_new(in);
-    struct value last = value_none();
+    struct list *l = value_items(in, self), *groups = list_new(in), *group = NULL;
+    struct keyed *items = interp_array(in, l->count, sizeof *items), *spare = interp_array(in, l->count, sizeof *spare);
     for (size_t i = 0; i < l->count; i++) {
-        struct value key = key_of(in, l->items[i], args[0], case_sensitive);
-        if (i == 0 || !value_equal(in, key, last)) {
-            struct list *group = list_new(in);
-            group->type = "group"; /* has the attributes grouper and list */
-            list_add(in, group, sequence_attribute(in, l->items[i], args[0]));
-            list_add(in, group, value_list(list_new(in)));
+        struct value attribute = sequence_attribute_or(in, l->items[i], args[0], args[1]);
+        items[i] = (struct keyed){without_case(in, attribute, case_sensitive), l->items[i]};
+    }
+    merge_sort(in, items, spare, l->count, false);
+    for (size_t i = 0; i < l->count; i++) {
+        if (i == 0 || !value_equal(in, items[i].key, items[i - 1].key)) {
+            group = new_group(in, sequence_attribute_or(in, items[i].item, args[0], args[1]));
             list_add(in, groups, value_tuple(group));
         }
-        list_add(in, groups->items[groups->count - 1].list->items[1].list, l->items[i]);
-        last = key;
+        list_add(in, group->items[1].list, items[i].item);
     }
     return value_list(groups);
 }
