@@ -83,7 +83,7 @@ static uint32_t span_rows_max(uint32_t size) {
 /* What one attention call needs: queries and results side by side, their ranges and sinks, the session's pages. */
 struct attention_scratch {
     float *q, *out, *sinks, *slopes;
-    uint32_t *begin, *end;
+    uint32_t *begin, *end, *positions;
     const void **k_pages, **v_pages;
 };
 
@@ -94,6 +94,7 @@ static void carve_attention(struct carver *c, const struct model_params *p, uint
     s->out = forward__carve(c, queries * p->head_dim_v, sizeof(float));
     s->sinks = forward__carve(c, queries, sizeof(float));
     s->slopes = forward__carve(c, queries, sizeof(float));
+    s->positions = forward__carve(c, queries, sizeof(uint32_t));
     s->begin = forward__carve(c, queries, sizeof(uint32_t));
     s->end = forward__carve(c, queries, sizeof(uint32_t));
     s->k_pages = forward__carve(c, pages, sizeof(void *));
@@ -120,7 +121,7 @@ static void norm_heads(const struct forward *f, const struct model_tensor *shape
                        uint32_t heads) {
     if (!weight) return;
     for (size_t at = 0, width = shape->cols; at < (size_t)heads * f->params->head_dim_k; at += width) {
-        struct norm norm = {weight + (shape->rows > 1 ? at : 0), NULL};
+        struct norm norm = {.weight = weight + (shape->rows > 1 ? at : 0)};
         forward__normalize(f, norm, x + at, width, x + at);
     }
 }
@@ -128,6 +129,11 @@ static void norm_heads(const struct forward *f, const struct model_tensor *shape
 static void norm_queries_and_keys(const struct forward *f, const struct weights_layer *l, float *q, float *k) {
     norm_heads(f, &l->is->attn_q_norm, l->attn_q_norm, q, f->sizes->queries);
     norm_heads(f, &l->is->attn_k_norm, l->attn_k_norm, k, f->sizes->keys);
+}
+
+static void limit(const struct forward *f, float *x, size_t n) {
+    float most = f->params->qkv_limit;
+    for (size_t i = 0; most > 0.0f && i < n; i++) x[i] = x[i] > most ? most : x[i] < -most ? -most : x[i];
 }
 
 static void norm_bare(const struct forward *f, float *q, float *k) {
@@ -179,6 +185,9 @@ static void finish_qkv_task(void *context, unsigned member, size_t begin, size_t
         if (l->attn_q_bias) f->kern->add(q, l->attn_q_bias, query_width(f));
         if (l->attn_k_bias) f->kern->add(k, l->attn_k_bias, key_width(f));
         if (l->attn_v_bias) f->kern->add(v, l->attn_v_bias, value_width(f));
+        limit(f, q, query_width(f));
+        limit(f, k, key_width(f));
+        limit(f, v, value_width(f));
         if (!p->heads_normed_last) norm_queries_and_keys(f, l, q, k);
         if (l->is->rotates) {
             rotate_heads(f, rope, job->part->first + row, q, sizes->queries);
@@ -226,6 +235,7 @@ static void gather_row(const struct attention_job *job, uint32_t row, uint32_t s
     for (size_t i = 0; i < group->count; i++) {
         s->begin[at + i] = first_visible(position, job->layer->is, f->params->chunked);
         s->end[at + i] = end_visible(position, seen, job->layer->is);
+        s->positions[at + i] = position;
         if (f->params->bias_octaves) s->slopes[at + i] = f->slopes[group->head + i];
         if (job->layer->attn_sinks) s->sinks[at + i] = job->layer->attn_sinks[group->head + i];
     }
@@ -252,7 +262,8 @@ static void attend_span(const struct attention_job *job, const struct forward_sp
                                .head_dim_v = p->head_dim_v,
                                .scale = f->attention_scale,
                                .softcap = p->attention_softcap,
-                               .slopes = p->bias_octaves ? s->slopes : NULL};
+                               .slopes = p->bias_octaves ? s->slopes : NULL,
+                               .positions = s->positions};
     f->kern->attention[f->pages->shape.kv](&a, s->q, p->head_dim_k, span->row_count * group->count, s->begin, s->end,
                                            job->layer->attn_sinks ? s->sinks : NULL, s->out, p->head_dim_v);
     float *out = job->out->f32 + job->out_column + group->head * p->head_dim_v;

@@ -94,7 +94,10 @@ void forward_deinit(struct forward *f) { memory_release(&f->memory); }
 
 /* ---- the pass ---- */
 
-static struct norm norm_of(const float *weight, const float *bias) { return (struct norm){weight, bias}; }
+/* Of the hidden state. */
+static struct norm norm_of(const struct forward *f, const float *weight, const float *bias) {
+    return (struct norm){weight, bias, f->params->norms_bare};
+}
 
 /* f->normed = norm(hidden), which may be the hidden state from then on. */
 static void norm_part(struct forward *f, struct forward_part *part, struct norm norm, bool int8) {
@@ -119,7 +122,8 @@ static void attend(struct forward *f, struct forward_part *part, const struct we
                                       &l->attn_kv_a, &l->ffn_gate, &l->ffn_up};
     uint32_t rows = part->row_count, index = (uint32_t)(l - f->weights->layers);
     bool int8 = forward__wants_int8(&l->attn_output) && f->sizes->in_blocks;
-    norm_part(f, part, norm_of(l->attn_norm, l->attn_norm_bias), any_wants_int8(readers, f->params->parallel ? 7 : 5));
+    norm_part(f, part, norm_of(f, l->attn_norm, l->attn_norm_bias),
+              any_wants_int8(readers, f->params->parallel ? 7 : 5));
     if (f->params->latent.kv_rank > 0) {
         forward__attend_latent(f, part, index);
     } else {
@@ -153,7 +157,7 @@ static void gate(struct forward *f, struct forward_part *part, const struct weig
     bool int8 = any_wants_int8((const struct matrix *[]){&l->ffn_gate, &l->ffn_up, &l->router, &l->shared_gate,
                                                          &l->expert_gate, &l->expert_up},
                                6);
-    if (!f->params->parallel || l->ffn_norm) norm_part(f, part, norm_of(l->ffn_norm, l->ffn_norm_bias), int8);
+    if (!f->params->parallel || l->ffn_norm) norm_part(f, part, norm_of(f, l->ffn_norm, l->ffn_norm_bias), int8);
     if (l->router.panels) {
         forward__mix(f, l, part);
         forward__made(f, part,
@@ -264,14 +268,15 @@ int forward_embed(struct forward *f, const struct step *step, float *hidden, str
         if (f->params->embedding_scale != 1.0f) f->kern->scale(row, f->params->embedding_scale, m->cols);
         int rc = add_to_embedding(f, step->rows[i].position, row, error);
         if (rc < 0) return rc;
-        forward__normalize(f, norm_of(f->weights->embd_norm, f->weights->embd_norm_bias), row, m->cols, row);
+        struct norm norm = {.weight = f->weights->embd_norm, .bias = f->weights->embd_norm_bias};
+        forward__normalize(f, norm, row, m->cols, row);
     }
     return 0;
 }
 
 void forward_norm(struct forward *f, const float *hidden, uint32_t count, float *out) {
     size_t embd = f->params->embd;
-    struct norm norm = norm_of(f->weights->output_norm, f->weights->output_norm_bias);
+    struct norm norm = norm_of(f, f->weights->output_norm, f->weights->output_norm_bias);
     for (uint32_t i = 0; i < count; i++) {
         forward__norm_rows(f, hidden + i * embd, norm, 1, false);
         memcpy(out + i * embd, f->normed.f32, embd * sizeof *out);
@@ -280,7 +285,7 @@ void forward_norm(struct forward *f, const float *hidden, uint32_t count, float 
 
 /* out = m x, of one row. */
 static void multiply_row(struct forward *f, const struct matrix *m, const float *x, struct activations *a, float *out) {
-    forward__norm_into(f, x, (struct norm){NULL, NULL}, 1, forward__wants_int8(m), a);
+    forward__norm_into(f, x, (struct norm){0}, 1, forward__wants_int8(m), a);
     forward__multiply(f, &(struct products){a, 0, 1, {{m, out}}});
 }
 
@@ -295,7 +300,7 @@ void forward_head(struct forward *f, const float *hidden, uint32_t count, float 
     const struct weights *w = f->weights;
     while (count > 0) {
         uint32_t rows = count < f->rows_max ? count : f->rows_max;
-        forward__norm_rows(f, hidden, norm_of(w->output_norm, w->output_norm_bias), rows,
+        forward__norm_rows(f, hidden, norm_of(f, w->output_norm, w->output_norm_bias), rows,
                            forward__wants_int8(&w->output));
         forward__multiply(f, &(struct products){&f->normed, 0, rows, {{&w->output, logits, stride}}});
         forward__finish_logits(f, rows, logits, stride);

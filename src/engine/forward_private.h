@@ -18,9 +18,10 @@ void forward__carve_activations(struct carver *c, struct activations *a, size_t 
 
 /* ---- products.c ---- */
 
-/* Weights of a norm; both NULL: the values as they are. */
+/* Weights of a norm; both NULL: the values as they are, unless it is a bare one. */
 struct norm {
     const float *weight, *bias;
+    bool bare;
 };
 
 bool forward__wants_int8(const struct matrix *m);

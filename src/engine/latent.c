@@ -42,7 +42,7 @@ static void multiply_inputs(const struct latent_job *job) {
         return;
     }
     forward__multiply(f, &(struct products){&f->normed, 0, rows, {{&l->attn_q_a, to->low}, {&l->attn_kv_a, f->k}}});
-    forward__norm_into(f, to->low, (struct norm){l->attn_q_a_norm, NULL}, rows, forward__wants_int8(&l->attn_q),
+    forward__norm_into(f, to->low, (struct norm){.weight = l->attn_q_a_norm}, rows, forward__wants_int8(&l->attn_q),
                        &to->low_normed);
     forward__multiply(f, &(struct products){&to->low_normed, 0, rows, {{&l->attn_q, to->queries}}});
 }
@@ -74,7 +74,7 @@ static void finish_inputs_task(void *context, unsigned member, size_t begin, siz
     const struct model_params *p = f->params;
     for (size_t row = begin; row < end; row++) {
         float *k = f->k + row * p->head_dim_k;
-        forward__normalize(f, (struct norm){job->layer->attn_kv_a_norm, NULL}, k, p->latent.kv_rank, k);
+        forward__normalize(f, (struct norm){.weight = job->layer->attn_kv_a_norm}, k, p->latent.kv_rank, k);
         rotate(job, row, k + p->latent.kv_rank);
         forward__store(f, job->index, &job->part->rows[row], k, k);
         size_t width = p->heads * query_dim(p);

@@ -27,7 +27,7 @@ struct row_job {
 
 void forward__normalize(const struct forward *f, struct norm norm, const float *x, size_t n, float *out) {
     const struct model_params *p = f->params;
-    if (!norm.weight) {
+    if (!norm.weight && !norm.bare) {
         memmove(out, x, n * sizeof *x);
     } else if (p->norm == MODEL_NORM_LAYER) {
         f->kern->layer_norm(x, norm.weight, norm.bias, n, p->norm_epsilon, out);
@@ -200,7 +200,7 @@ static void finish_task(void *context, unsigned member, size_t begin, size_t end
     size_t width = job->f->params->embd;
     for (size_t row = begin; row < end; row++) {
         float *sums = job->sums + row * width;
-        forward__normalize(job->f, (struct norm){job->post_norm, NULL}, sums, width, sums);
+        forward__normalize(job->f, (struct norm){.weight = job->post_norm}, sums, width, sums);
         add_scaled(job->f, job->hidden + row * width, sums, width);
     }
 }

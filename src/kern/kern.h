@@ -59,7 +59,8 @@ struct kern_attention {
     size_t head_dim_k, head_dim_v; /* multiples of 8, <= KERN_HEAD_DIM_MAX */
     float scale;                   /* on q.k, before softcap */
     float softcap;                 /* 0: none; else s = cap * tanh(s / cap) */
-    const float *slopes;           /* NULL; or one a query: s falls by it with each position before the last one seen */
+    const float *slopes;           /* NULL; or one a query: s falls by it with each position between a key and ... */
+    const uint32_t *positions;     /* ... these of the queries */
 };
 
 struct kern {
@@ -78,7 +79,8 @@ struct kern {
 
     /* out = x * weight / sqrt(mean(x^2) + epsilon); out may be x; weight may be NULL (ones). */
     void (*rms_norm)(const float *x, const float *weight, size_t n, float epsilon, float *out);
-    /* out = (x - mean) / sqrt(variance + epsilon) * weight + bias; bias may be NULL. */
+    /* out = (x - mean) / sqrt(variance + epsilon) * weight + bias; weight may be NULL (ones), bias too (zeroes), and is
+     * where weight is. */
     void (*layer_norm)(const float *x, const float *weight, const float *bias, size_t n, float epsilon, float *out);
     /* Rotate the first 2*pairs values of one head by cos[pairs], sin[pairs]. neox: pairs are (i, i + pairs), else
      * (2i, 2i + 1). */
@@ -91,7 +93,8 @@ struct kern {
     /* With g = min(gate, 7) and u = up within [-7, 7]: g * sigmoid(1.702 g) * (u + 1), as gpt-oss has it. */
     void (*silu_clamped_mul)(const float *gate, const float *up, size_t n, float *out);
     void (*relu_squared)(const float *x, size_t n, float *out); /* max(x, 0)^2; out may be x */
-    void (*softcap)(float *x, float cap, size_t n); /* x = cap * tanh(x / cap) */
+    void (*sigmoid_mul)(const float *gate, size_t n, float *x); /* x *= sigmoid(gate) */
+    void (*softcap)(float *x, float cap, size_t n);             /* x = cap * tanh(x / cap) */
 
     /* Put one position of K (head_dim floats, scattered down a column) / V (one row) into a page of the given kind;
      * Q8_0 rounds by quantize(), and its scales to f16. */

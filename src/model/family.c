@@ -81,6 +81,8 @@ static const struct model_family families[] = {
     {"falcon", HALVES, LAYER, GELU, FAMILY_PARALLEL},
     {"mistral4", PAIRS, RMS, SILU, FAMILY_LATENT},
     {"llama4", PAIRS, RMS, SILU, LLAMA4, .global_every = 4},
+    {"olmo", PAIRS, LAYER, SILU, FAMILY_NORMS_BARE},
+    {"dbrx", HALVES, LAYER, SILU, NORMED},
     {"hy_v3", HALVES, RMS, SILU, FAMILY_EXPERTS_SIGMOID},
     {"bert", HALVES, LAYER, MODEL_GELU_ERF, ENCODER | FOLLOW | FAMILY_POSITIONS, .still_every = 1},
     {"nomic-bert", HALVES, LAYER, SILU, ENCODER | FOLLOW},

@@ -25,9 +25,10 @@ enum model_trait {
     FAMILY_NORMS_FOLLOW = 1 << 16,      /* norms stand behind what they norm */
     FAMILY_EMBEDDING_NORMED = 1 << 17,  /* as it is embedded: the first layer has no norm of its own */
     FAMILY_GLOBAL_FIRST = 1 << 18,      /* of every so many layers the first one sees everything, not the last */
-    FAMILY_LEANS = 1 << 21,             /* positions are told by ALiBi, not by rotation */
     FAMILY_CHUNKED = 1 << 19,           /* windows begin at multiples of their size */
     FAMILY_EXPERTS_INWARD = 1 << 20,    /* weights of experts are on what goes into them */
+    FAMILY_LEANS = 1 << 21,             /* positions are told by ALiBi, not by rotation */
+    FAMILY_NORMS_BARE = 1 << 22,        /* norms of the hidden state have no weights */
 };
 
 struct model_family {

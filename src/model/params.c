@@ -269,6 +269,7 @@ static int read_scales(struct builder *b) {
     if (rc == 0) rc = read_positive(b, "logit_scale", &p->logit_scale);
     if (rc == 0) rc = read_number(b, "attn_logit_softcapping", true, &p->attention_softcap);
     if (rc == 0) rc = read_number(b, "final_logit_softcapping", true, &p->logit_softcap);
+    if (rc == 0) rc = read_number(b, "attention.clamp_kqv", true, &p->qkv_limit);
     if (rc == 0) rc = read_number(b, "attention.temperature_scale", true, &p->temperature_scale);
     if (rc == 0)
         rc = read_count_or(b, "attention.temperature_length", UINT32_MAX, p->original_context, &p->temperature_length);
@@ -280,13 +281,11 @@ static int read_scales(struct builder *b) {
 static int read_slopes(struct builder *b) {
     struct model_params *p = &b->m->params;
     bool baichuan = strcmp(p->architecture, "baichuan") == 0;
-    float most = baichuan && p->layers != 40 ? 0 : 8, clamp = 0;
+    float most = baichuan && p->layers != 40 ? 0 : 8;
     if (!(b->family->traits & FAMILY_LEANS)) return 0;
     int rc = read_number(b, "attention.max_alibi_bias", true, &most);
-    if (rc == 0) rc = read_number(b, "attention.clamp_kqv", true, &clamp);
-    if (rc == 0 && (most > 64 || most != floorf(most) || clamp > 0))
-        return error_set(b->error, ERR_UNSUPPORTED, "an ALiBi bias of at most %g with a clamp of %g is not supported",
-                         (double)most, (double)clamp);
+    if (rc == 0 && (most > 64 || most != floorf(most)))
+        return error_set(b->error, ERR_UNSUPPORTED, "an ALiBi bias of at most %g is not supported", (double)most);
     p->bias_octaves = (uint32_t)most;
     return rc;
 }
@@ -294,6 +293,7 @@ static int read_slopes(struct builder *b) {
 static int read_norm(struct builder *b) {
     struct model_params *p = &b->m->params;
     p->norm_epsilon = 1e-5f;
+    p->norms_bare = b->family->traits & FAMILY_NORMS_BARE;
     const char *key = p->norm == MODEL_NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon";
     return read_positive(b, key, &p->norm_epsilon);
 }

@@ -63,10 +63,12 @@ struct model_params {
     uint32_t pooled_width; /* of an embedding between the two last matrices that it passes; 0: there are none */
     bool encodes;     /* each position sees the whole text: there are embeddings, and no next token */
     bool norms_stay;  /* what a norm makes of the hidden state is the hidden state from then on */
+    bool norms_bare;  /* norms of the hidden state have no weights */
     float embedding_scale, residual_scale, logit_scale; /* factors; 1: none */
     float attention_scale;                  /* on q.k; 1 / sqrt(head_dim_k) unless the file says otherwise */
     uint32_t bias_octaves; /* ALiBi: heads' slopes are powers of two from 2^0 down to 2^-this; 0: there are none */
     float attention_softcap, logit_softcap; /* cap * tanh(x / cap); 0: none */
+    float qkv_limit; /* of queries, keys and values as they come of their products, to either side; 0: none */
     /* b: q grows by 1 + b ln(1 + floor((position + shift) / length)), in all layers or in those that do not rotate */
     float temperature_scale; /* 0: it does not */
     uint32_t temperature_length, temperature_shift;

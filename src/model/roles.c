@@ -326,7 +326,8 @@ static int take_shared_expert(struct builder *b, uint32_t i) {
 static int take_ffn(struct builder *b, uint32_t i) {
     const struct model_params *p = &b->m->params;
     struct model_layer *l = &b->m->layers[i];
-    const char *norm = norms_follow(b)                            ? "attn_output_norm"
+    bool behind = norms_follow(b) || has_weight(b, i, "attn_output_norm");
+    const char *norm = behind                                   ? "attn_output_norm"
                        : b->family->traits & FAMILY_SECOND_NORM ? "post_attention_norm"
                        : has_weight(b, i, "attn_norm_2")        ? "attn_norm" /* Falcon's, the other is attention's */
                                                                 : "ffn_norm";
@@ -347,9 +348,10 @@ static bool two_norms(const struct builder *b, uint32_t i) {
 /* What a layer cannot do without, however its family arranges it. */
 static int check_layer(struct builder *b, uint32_t i) {
     const struct model_layer *l = &b->m->layers[i];
-    if (!l->attn_norm.bytes && !l->attn_post_norm.bytes && !begins_normed(b, i))
+    bool bare = b->m->params.norms_bare;
+    if (!l->attn_norm.bytes && !l->attn_post_norm.bytes && !begins_normed(b, i) && !bare)
         return error_set(b->error, ERR_INVALID, "tensor blk.%u.attn_norm.weight is missing", i);
-    if (!l->ffn_norm.bytes && !l->ffn_post_norm.bytes && !b->m->params.parallel)
+    if (!l->ffn_norm.bytes && !l->ffn_post_norm.bytes && !b->m->params.parallel && !bare)
         return error_set(b->error, ERR_INVALID, "tensor blk.%u.ffn_norm.weight is missing", i);
     if (l->ffn_norm.bytes && b->m->params.parallel && !two_norms(b, i))
         return error_set(b->error, ERR_INVALID, "tensor blk.%u.ffn_norm.weight is not in the layers before", i);
@@ -395,7 +397,7 @@ static int take_last_norm(struct builder *b) {
     int rc = norms_follow(b) ? take_layer_norm(b, m->params.layers - 1, "layer_output_norm", &m->output_norm,
                                                &m->output_norm_bias)
                              : take_norm(b, "output_norm", &m->output_norm, &m->output_norm_bias);
-    if (rc == 0 && m->output_norm.bytes == 0)
+    if (rc == 0 && m->output_norm.bytes == 0 && !m->params.norms_bare)
         rc = error_set(b->error, ERR_INVALID, "tensor %s is missing",
                        norms_follow(b) ? "layer_output_norm.weight of the last layer" : "output_norm.weight");
     return rc;

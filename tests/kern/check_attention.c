@@ -14,7 +14,7 @@ struct fixture {
     float *k_dense, *v_dense; /* [position][dim], as stored */
     struct guarded q, out;
     size_t queries;
-    uint32_t begin[QUERIES_MAX], end[QUERIES_MAX];
+    uint32_t begin[QUERIES_MAX], end[QUERIES_MAX], positions[QUERIES_MAX];
     float sinks[QUERIES_MAX], slopes[QUERIES_MAX];
     bool with_sinks, with_slopes;
 };
@@ -93,6 +93,7 @@ static void fixture_init(uint64_t *random, const struct kern *ref, struct fixtur
         f->begin[i] = variant % 2 ? (uint32_t)prng_below(random, f->end[i] + 1) : 0;
         f->sinks[i] = random_float(random);
         f->slopes[i] = (float)(1 + prng_below(random, 200)) / 256;
+        f->positions[i] = variant % 2 ? f->end[i] - 1 : (uint32_t)prng_below(random, filled);
     }
 }
 
@@ -110,6 +111,7 @@ static void fixture_deinit(struct fixture *f) {
 static void run(const struct kern *k, const struct fixture *f, size_t first, size_t count, float *out) {
     struct kern_attention a = f->a;
     a.slopes = f->with_slopes ? f->slopes + first : NULL;
+    a.positions = f->positions + first;
     k->attention[f->kv](&a, (const float *)f->q.data + first * f->a.head_dim_k, f->a.head_dim_k, count,
                         f->begin + first, f->end + first, f->with_sinks ? f->sinks + first : NULL,
                         out + first * f->a.head_dim_v, f->a.head_dim_v);
@@ -121,7 +123,7 @@ static double score(const struct fixture *f, size_t query, size_t position) {
     for (size_t d = 0; d < f->a.head_dim_k; d++) s += (double)q[d] * k[d];
     s *= f->a.scale;
     if (f->a.softcap > 0) s = f->a.softcap * tanh(s / f->a.softcap);
-    return f->with_slopes ? s - (double)f->slopes[query] * (f->end[query] - 1.0 - (double)position) : s;
+    return f->with_slopes ? s - (double)f->slopes[query] * fabs((double)f->positions[query] - (double)position) : s;
 }
 
 static void check_truth(const struct fixture *f, size_t query, const float *out) {

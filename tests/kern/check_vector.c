@@ -128,8 +128,16 @@ static double layer_norm_truth(const struct vectors *v, size_t i, double *bound)
     *bound = (fabs(xs(v)[i]) + fabs(mean)) * factor * fabs(ys(v)[i]) + fabs(zs(v)[i]);
     return (xs(v)[i] - mean) * factor * ys(v)[i] + zs(v)[i];
 }
-static void run_layer_norm_bare(const struct kern *k, struct vectors *v) {
+static void run_layer_norm_unbiased(const struct kern *k, struct vectors *v) {
     k->layer_norm(v->x.data, v->y.data, NULL, v->n, 1e-5f, v->x.data);
+}
+static void run_layer_norm_bare(const struct kern *k, struct vectors *v) {
+    k->layer_norm(v->x.data, NULL, NULL, v->n, 1e-5f, v->x.data);
+}
+static double layer_norm_bare_truth(const struct vectors *v, size_t i, double *bound) {
+    double mean = mean_of(v, 1, 0), factor = 1 / sqrt(mean_of(v, 2, mean) + 1e-5);
+    *bound = (fabs(xs(v)[i]) + fabs(mean)) * factor;
+    return (xs(v)[i] - mean) * factor;
 }
 static void run_add(const struct kern *k, struct vectors *v) { k->add(v->x.data, v->y.data, v->n); }
 static double add_truth(const struct vectors *v, size_t i, double *bound) {
@@ -188,6 +196,12 @@ static double relu_squared_truth(const struct vectors *v, size_t i, double *boun
     double above = fmax(xs(v)[i], 0);
     return *bound = above * above;
 }
+static void run_sigmoid_mul(const struct kern *k, struct vectors *v) { k->sigmoid_mul(v->y.data, v->n, v->x.data); }
+static double sigmoid_mul_truth(const struct vectors *v, size_t i, double *bound) {
+    double value = xs(v)[i] / (1 + exp(-(double)ys(v)[i]));
+    *bound = fabs(value) + 1e-30 * fabs((double)xs(v)[i]);
+    return value;
+}
 static void run_softcap(const struct kern *k, struct vectors *v) { k->softcap(v->x.data, 30.0f, v->n); }
 static double softcap_truth(const struct vectors *v, size_t i, double *bound) {
     *bound = 30;
@@ -221,7 +235,8 @@ static const struct {
     {"rms_norm", run_rms_norm, rms_norm_truth},
     {"rms_norm without weight", run_rms_norm_bare, rms_norm_bare_truth},
     {"layer_norm", run_layer_norm, layer_norm_truth},
-    {"layer_norm without bias", run_layer_norm_bare, NULL},
+    {"layer_norm without bias", run_layer_norm_unbiased, NULL},
+    {"layer_norm without weight", run_layer_norm_bare, layer_norm_bare_truth},
     {"add", run_add, add_truth},
     {"scale", run_scale, scale_truth},
     {"silu_mul", run_silu, silu_truth},
@@ -231,6 +246,7 @@ static const struct {
     {"gelu_erf alone", run_gelu_erf_alone, gelu_erf_alone_truth},
     {"silu_clamped_mul", run_clamped, clamped_truth},
     {"relu_squared", run_relu_squared, relu_squared_truth},
+    {"sigmoid_mul", run_sigmoid_mul, sigmoid_mul_truth},
     {"softcap", run_softcap, softcap_truth},
     {"rope of halves", run_rope_halves, rope_halves_truth},
     {"rope of pairs", run_rope_pairs, rope_pairs_truth},

@@ -29,7 +29,7 @@ struct tile {
     float *out;
     size_t out_stride;
     const float *slopes; /* NULL, or of each query */
-    const uint32_t *end; /* of each query */
+    const uint32_t *positions;
     struct softmax seen[SIMD_QUERIES];
     struct range range[SIMD_QUERIES];
     float p[SIMD_QUERIES][KERN_PAGE] __attribute__((aligned(KERN_ALIGN)));
@@ -92,13 +92,13 @@ static void cap_scores(float *p, float cap) {
         f32_store(p + i, f32_mul(f32_set(cap), simd_tanh(f32_div(f32_load(p + i), f32_set(cap)))));
 }
 
-/* `behind`: the page's first position, counted from the last one that the query sees. */
-static void lean(float *p, float slope, float behind) {
+/* `first`: the page's first position, counted from the query's own. */
+static void lean(float *p, float slope, float first) {
     static const float steps[KERN_LANES] __attribute__((aligned(KERN_ALIGN))) = {0, 1, 2,  3,  4,  5,  6,  7,
                                                                                  8, 9, 10, 11, 12, 13, 14, 15};
     for (size_t i = 0; i < KERN_PAGE; i += KERN_LANES) {
-        f32x16 distance = f32_add(f32_set(behind + (float)i), f32_load(steps));
-        f32_store(p + i, f32_fma(f32_set(slope), distance, f32_load(p + i)));
+        f32x16 away = f32_abs(f32_add(f32_set(first + (float)i), f32_load(steps)));
+        f32_store(p + i, f32_fma(f32_set(-slope), away, f32_load(p + i)));
     }
 }
 
@@ -213,7 +213,7 @@ SIMD_INLINE void attend_page(enum kern_kv kv, int queries, struct tile *t, size_
     for (int i = 0; i < queries; i++) {
         if (t->range[i].begin == t->range[i].end) continue;
         if (t->a->softcap != 0.0f) cap_scores(t->p[i], t->a->softcap);
-        if (t->slopes) lean(t->p[i], t->slopes[i], (float)((int64_t)(page * KERN_PAGE) + 1 - (int64_t)t->end[i]));
+        if (t->slopes) lean(t->p[i], t->slopes[i], (float)((int64_t)(page * KERN_PAGE) - (int64_t)t->positions[i]));
         parts[i] = page_softmax(t->p[i], t->range[i]);
     }
     weigh_all(kv, queries, t, t->a->v_pages[page], t->a->k_pages[next]);
@@ -275,7 +275,7 @@ SIMD_INLINE void attend(enum kern_kv kv, int queries, const struct call *c, size
     t.out = c->out + at * c->out_stride;
     t.out_stride = c->out_stride;
     t.slopes = c->a->slopes ? c->a->slopes + at : NULL;
-    t.end = end;
+    t.positions = c->a->slopes ? c->a->positions + at : NULL;
     for (int i = 0; i < queries; i++) {
         t.seen[i] = (struct softmax){0};
         if (begin[i] >= end[i]) continue;

@@ -74,8 +74,12 @@ static void layer_norm(const float *x, const float *weight, const float *bias, s
     float mean = sum(x, count) / (float)count;
     f32x16 factor = f32_set(1.0f / sqrtf(sum_squares(x, count, mean) / (float)count + epsilon)), m = f32_set(mean);
     FOR_LANES (count) {
-        f32x16 scaled = f32_mul(f32_sub(f32_load_n(x + i, n), m), factor), w = f32_load_n(weight + i, n);
-        f32_store_n(out + i, bias ? f32_fma(scaled, w, f32_load_n(bias + i, n)) : f32_mul(scaled, w), n);
+        f32x16 scaled = f32_mul(f32_sub(f32_load_n(x + i, n), m), factor);
+        if (weight && bias)
+            scaled = f32_fma(scaled, f32_load_n(weight + i, n), f32_load_n(bias + i, n));
+        else if (weight)
+            scaled = f32_mul(scaled, f32_load_n(weight + i, n));
+        f32_store_n(out + i, scaled, n);
     }
 }
 
@@ -154,6 +158,13 @@ static void silu_clamped_mul(const float *gate, const float *up, size_t count, f
     FOR_LANES (count) f32_store_n(out + i, simd_silu_clamped(f32_load_n(gate + i, n), f32_load_n(up + i, n)), n);
 }
 
+static void sigmoid_mul(const float *gate, size_t count, float *x) {
+    FOR_LANES (count) {
+        f32x16 e = simd_exp(f32_negate(f32_load_n(gate + i, n)));
+        f32_store_n(x + i, f32_div(f32_load_n(x + i, n), f32_add(f32_set(1.0f), e)), n);
+    }
+}
+
 static void softcap(float *x, float cap, size_t count) {
     f32x16 c = f32_set(cap);
     FOR_LANES (count) f32_store_n(x + i, f32_mul(c, simd_tanh(f32_div(f32_load_n(x + i, n), c))), n);
@@ -216,6 +227,7 @@ void LEVEL(vector_init)(struct kern *k) {
     k->gelu_erf_mul = gelu_erf_mul;
     k->silu_clamped_mul = silu_clamped_mul;
     k->relu_squared = relu_squared;
+    k->sigmoid_mul = sigmoid_mul;
     k->softcap = softcap;
     k->store_k[KERN_KV_F16] = store_k_f16;
     k->store_k[KERN_KV_Q8_0] = store_k_q8_0;

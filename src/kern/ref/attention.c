@@ -7,7 +7,7 @@
 
 /* THE FORMULA, per query: each page that holds positions of [begin, end) gives
  *   s = scale * (q . K), fma over the dimensions in order; cap * tanh(s / cap) where there is a softcap;
- *   fma(slope, position - last position, s) where there are slopes (ALiBi: arXiv 2108.12409)
+ *   fma(-slope, |position - the query's|, s) where there are slopes (ALiBi: arXiv 2108.12409)
  *   m = max s, p = exp(s - m), l = sum of p over 16 virtual lanes, o = fma(p, V, o) over the positions in order
  * and joins the pages before it (M, L, O): M' = max(M, m), a = exp(M - M'), b = exp(m - M'),
  *   L = fma(L, a, l * b), O = fma(O, a, o * b)
@@ -51,7 +51,7 @@ static float join_sum(float lanes[KERN_LANES]) {
 /* What a query is made of besides its values. */
 struct query {
     const float *q, *slope;
-    uint32_t end;
+    uint32_t position, end; /* position: its own, where there is a slope */
 };
 
 /* Positions [begin, end) of one page: o[head_dim_v] and the page's maximum and sum. */
@@ -60,8 +60,8 @@ static struct softmax attend_page(const struct kern_attention *a, enum kern_kv k
     float p[KERN_PAGE], lanes[KERN_LANES] = {0}, max = -INFINITY;
     for (size_t i = begin; i < end; i++) {
         p[i] = score(a, kv, a->k_pages[page], query->q, i);
-        float behind = (float)((int64_t)(page * KERN_PAGE + i) + 1 - (int64_t)query->end);
-        if (query->slope) p[i] = fmaf(*query->slope, behind, p[i]);
+        float away = fabsf((float)((int64_t)(page * KERN_PAGE + i) - (int64_t)query->position));
+        if (query->slope) p[i] = fmaf(-*query->slope, away, p[i]);
         max = p[i] > max ? p[i] : max;
     }
     for (size_t i = begin; i < end; i++) {
@@ -110,7 +110,11 @@ static void attention(const struct kern_attention *a, enum kern_kv kv, const flo
                       const uint32_t *begin, const uint32_t *end, const float *sinks, float *out, size_t out_stride) {
     assert(a->head_dim_k <= KERN_HEAD_DIM_MAX && a->head_dim_v <= KERN_HEAD_DIM_MAX);
     for (size_t i = 0; i < queries; i++) {
-        struct query query = {q + i * q_stride, a->slopes ? &a->slopes[i] : NULL, end[i]};
+        struct query query = {.q = q + i * q_stride, .end = end[i]};
+        if (a->slopes) {
+            query.slope = &a->slopes[i];
+            query.position = a->positions[i];
+        }
         attend(a, kv, &query, begin[i], sinks ? &sinks[i] : NULL, out + i * out_stride);
     }
 }

@@ -75,7 +75,10 @@ static void layer_norm(const float *x, const float *weight, const float *bias, s
     float factor = 1.0f / sqrtf(sum_squares(x, n, mean) / (float)n + epsilon);
     for (size_t i = 0; i < n; i++) {
         float scaled = (x[i] - mean) * factor;
-        out[i] = bias ? fmaf(scaled, weight[i], bias[i]) : scaled * weight[i];
+        if (!weight)
+            out[i] = scaled;
+        else
+            out[i] = bias ? fmaf(scaled, weight[i], bias[i]) : scaled * weight[i];
     }
 }
 
@@ -116,6 +119,10 @@ static void relu_squared(const float *x, size_t n, float *out) {
 
 static void silu_clamped_mul(const float *gate, const float *up, size_t n, float *out) {
     for (size_t i = 0; i < n; i++) out[i] = math_silu_clamped(gate[i], up[i]);
+}
+
+static void sigmoid_mul(const float *gate, size_t n, float *x) {
+    for (size_t i = 0; i < n; i++) x[i] /= 1.0f + math_exp(-gate[i]);
 }
 
 static void softcap(float *x, float cap, size_t n) {
@@ -182,6 +189,7 @@ void ref_vector_init(struct kern *k) {
     k->gelu_erf_mul = gelu_erf_mul;
     k->silu_clamped_mul = silu_clamped_mul;
     k->relu_squared = relu_squared;
+    k->sigmoid_mul = sigmoid_mul;
     k->softcap = softcap;
     k->store_k[KERN_KV_F16] = store_k_f16;
     k->store_k[KERN_KV_F32] = store_k_f32;
