@@ -151,6 +151,7 @@ static void route(struct mixture_job *job) {
 static struct matrix matrix_of(const struct mixture_job *job, const struct matrix *all, uint32_t expert) {
     size_t rows = all->rows / job->f->params->experts.count;
     size_t bytes = rows / KERN_LANES * kern_panel_bytes(all->type, all->cols);
+    if (!all->panels) return *all; /* experts without gates */
     return (struct matrix){all->type, rows, all->cols, (uint8_t *)all->panels + expert * bytes};
 }
 

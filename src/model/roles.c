@@ -262,13 +262,17 @@ static int take_dense_ffn(struct builder *b, uint32_t i) {
 
 /* ---- mixtures ---- */
 
-/* Gate and up of the experts, together (gate first in each) or apart. */
+/* Activations that are nothing without a gate. */
+static bool is_gated(enum model_activation a) { return a == MODEL_SILU || a == MODEL_SILU_CLAMPED; }
+
+/* Gate and up of the experts, together (gate first in each) or apart, or up alone. */
 static int take_expert_gates(struct builder *b, uint32_t i) {
     uint64_t count = b->m->params.experts.count, ff = b->m->params.experts.ff, embd = b->m->params.embd;
     struct model_layer *l = &b->m->layers[i];
     struct model_tensor both;
     if (!has_weight(b, i, "ffn_gate_up_exps")) {
-        int rc = take_stack(b, i, "ffn_gate_exps", count, ff, embd, &l->expert_gate);
+        bool gated = has_weight(b, i, "ffn_gate_exps") || is_gated(b->m->params.activation);
+        int rc = gated ? take_stack(b, i, "ffn_gate_exps", count, ff, embd, &l->expert_gate) : 0;
         return rc == 0 ? take_stack(b, i, "ffn_up_exps", count, ff, embd, &l->expert_up) : rc;
     }
     int rc = take_stack(b, i, "ffn_gate_up_exps", count, 2 * ff, embd, &both);
@@ -356,8 +360,8 @@ static int check_layer(struct builder *b, uint32_t i) {
     if (l->ffn_norm.bytes && b->m->params.parallel && !two_norms(b, i))
         return error_set(b->error, ERR_INVALID, "tensor blk.%u.ffn_norm.weight is not in the layers before", i);
     enum model_activation by = b->m->params.activation;
-    bool gated = by == MODEL_SILU || by == MODEL_SILU_CLAMPED, never_gated = by == MODEL_RELU_SQUARED;
-    if (gated && l->ffn_up.bytes && !l->ffn_gate.bytes)
+    bool never_gated = by == MODEL_RELU_SQUARED;
+    if (is_gated(by) && l->ffn_up.bytes && !l->ffn_gate.bytes)
         return error_set(b->error, ERR_INVALID, "tensor blk.%u.ffn_gate.weight is missing", i);
     if (never_gated && (l->ffn_gate.bytes || l->expert_gate.bytes))
         return error_set(b->error, ERR_UNSUPPORTED, "a gate in block %u of a %s model is not supported", i,

@@ -1,8 +1,10 @@
 """Small encoders with random weights, as their GGUF files, and what they make of a text, computed with NumPy.
 
 BERT as Devlin et al. have it (arXiv:1810.04805), with GELU by the error function; Nomic BERT with rotations,
-gates and no biases (arXiv:2402.01613). RoBERTa (arXiv:1907.11692) and XLM-R (arXiv:1911.02116) are BERTs whose words
-are cut in other ways, and whose folders keep rows for padding in front of their positions."""
+gates and no biases (arXiv:2402.01613), later with every second layer a mixture (arXiv:2502.07972); Jina's with ALiBi to
+both sides and gates (arXiv:2310.19923), later with rotations (arXiv:2409.10173). RoBERTa (arXiv:1907.11692) and XLM-R
+(arXiv:1911.02116) are BERTs whose words are cut in other ways, and whose folders keep rows for padding in front of
+their positions."""
 import json
 import math
 import sys
@@ -18,6 +20,11 @@ import hf_folder  # noqa: E402
 
 EMBD, HEADS, LAYERS, FF, CONTEXT = 64, 4, 3, 128, 1500
 EPSILON, ROPE_BASE = 1e-12, 1000.0
+EXPERTS, EXPERTS_USED = 8, 2
+# What tells the kin of BERT apart.
+TRAITS = {"bert": {"positions", "biases"}, "nomic-bert": {"rotates", "gated", "fused"},
+          "nomic-bert-moe": {"rotates", "biases", "fused", "experts"}, "jina-bert-v2": {"leans", "biases", "gated"},
+          "jina-bert-v3": {"rotates", "biases", "fused"}}
 MEAN, FIRST = gguf.PoolingType.MEAN, gguf.PoolingType.CLS
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -93,6 +100,9 @@ class Encoder:
     seed: int = 1
     words: str = "wordpiece"  # or "unigram"
 
+    def has(self, trait):
+        return trait in TRAITS[self.architecture]
+
     @property
     def nomic(self):
         return self.architecture == "nomic-bert"
@@ -109,15 +119,23 @@ class Encoder:
 
         out = {"token_embd.weight": matrix(len(vocabulary()), EMBD), "token_types.weight": matrix(2, EMBD)}
         out |= norm("token_embd_norm")
-        if not self.nomic:
+        if self.has("positions"):
             out["position_embd.weight"] = matrix(CONTEXT, EMBD)
         for layer in range(LAYERS):
-            shapes = {"attn_output": (EMBD, EMBD), "ffn_up": (FF, EMBD), "ffn_down": (EMBD, FF)}
-            shapes |= {"attn_qkv": (3 * EMBD, EMBD), "ffn_gate": (FF, EMBD)} if self.nomic else {
+            mixed = self.has("experts") and layer % 2 == 1
+            shapes = {"attn_output": (EMBD, EMBD)}
+            shapes |= {} if mixed else {"ffn_up": (FF, EMBD), "ffn_down": (EMBD, FF)}
+            shapes |= {"attn_qkv": (3 * EMBD, EMBD)} if self.has("fused") else {
                 f"attn_{x}": (EMBD, EMBD) for x in "qkv"}
+            shapes |= {"ffn_gate": (FF, EMBD)} if self.has("gated") else {}
             block = {f"{name}.weight": matrix(*shape) for name, shape in shapes.items()}
-            if not self.nomic:
-                block |= {f"{name}.bias": vector(shape[0], 0) for name, shape in shapes.items()}
+            if self.has("biases"):
+                unbiased = ("ffn_gate", "ffn_up") if self.has("gated") else ()
+                block |= {f"{name}.bias": vector(shape[0], 0) for name, shape in shapes.items() if name not in unbiased}
+            if mixed:
+                block["ffn_gate_inp.weight"] = 2 * matrix(EXPERTS, EMBD)
+                for name, shape in (("ffn_up_exps", (FF, EMBD)), ("ffn_down_exps", (EMBD, FF))):
+                    block[f"{name}.weight"] = np.stack([matrix(*shape) for _ in range(EXPERTS)])
             block |= norm("attn_output_norm") | norm("layer_output_norm")
             out |= {f"blk.{layer}.{name}": value for name, value in block.items()}
         return out
@@ -132,8 +150,12 @@ class Encoder:
         w.add_layer_norm_eps(EPSILON)
         w.add_causal_attention(False)
         w.add_pooling_type(self.pooling)
-        if self.nomic:
+        if self.has("rotates"):
             w.add_rope_freq_base(ROPE_BASE)
+        if self.has("experts"):
+            w.add_moe_every_n_layers(2)
+            w.add_expert_count(EXPERTS)
+            w.add_expert_used_count(EXPERTS_USED)
         w.add_token_type_count(2)
         self.write_words(w)
         finish(w, self.tensors())
@@ -199,7 +221,7 @@ class Encoder:
         """Of norm 1."""
         t = {name: value.astype(np.float64) for name, value in self.tensors().items()}
         x = t["token_embd.weight"][ids] + t["token_types.weight"][0]
-        if not self.nomic:
+        if self.has("positions"):
             x = x + t["position_embd.weight"][:len(ids)]
         x = normed(x, t, "token_embd_norm")
         for layer in range(LAYERS):
@@ -210,21 +232,30 @@ class Encoder:
         return pooled / np.linalg.norm(pooled)
 
     def attend(self, x, of):
-        if self.nomic:
-            q, k, v = np.split(x @ of["attn_qkv.weight"].T, 3, axis=1)
+        if self.has("fused"):
+            q, k, v = np.split(project(x, of, "attn_qkv"), 3, axis=1)
         else:
             q, k, v = (project(x, of, f"attn_{name}") for name in "qkv")
         q, k, v = (y.reshape(len(x), HEADS, -1).swapaxes(0, 1) for y in (q, k, v))
-        if self.nomic:
+        if self.has("rotates"):
             q, k = rotated(q), rotated(k)
-        return project(attended(q, k, v), of, "attn_output")
+        slopes = 2.0 ** (-8 / HEADS * (1 + np.arange(HEADS))) if self.has("leans") else np.zeros(HEADS)
+        return project(attended(q, k, v, slopes=slopes), of, "attn_output")
 
     def feed(self, x, of):
+        if "ffn_gate_inp.weight" in of:
+            return np.stack([self.mix(row, of) for row in x])
         up = project(x, of, "ffn_up")
-        if self.nomic:
-            gate = project(x, of, "ffn_gate")
-            return project(gate / (1 + np.exp(-gate)) * up, of, "ffn_down")
-        return project(0.5 * up * (1 + erf(up / np.sqrt(2))), of, "ffn_down")
+        gate = project(x, of, "ffn_gate") if self.has("gated") else up
+        active = silu(gate) if self.nomic else gelu(gate)
+        return project(active * up if self.has("gated") else active, of, "ffn_down")
+
+    def mix(self, row, of):
+        weights = np.exp(of["ffn_gate_inp.weight"] @ row)
+        weights /= weights.sum()
+        chosen = np.argsort(-weights)[:EXPERTS_USED]
+        up, down = of["ffn_up_exps.weight"], of["ffn_down_exps.weight"]
+        return sum(weights[e] * (down[e] @ gelu(up[e] @ row)) for e in chosen)
 
 
 @dataclass
@@ -284,26 +315,23 @@ class Gemma:
         x = t["token_embd"][ids] * np.sqrt(EMBD)
         for layer in range(self.DEPTH):
             of = of_layer(t, layer)
-            seen = self.attend(self.rms(x, of["attn_norm"]), of, local=(layer + 1) % 6 != 0)
-            x = x + self.rms(seen, of["post_attention_norm"])
-            inside = self.rms(x, of["ffn_norm"])
+            seen = self.attend(rms(x, of["attn_norm"], self.EPSILON), of, local=(layer + 1) % 6 != 0)
+            x = x + rms(seen, of["post_attention_norm"], self.EPSILON)
+            inside = rms(x, of["ffn_norm"], self.EPSILON)
             gate = inside @ of["ffn_gate"].T
-            gelu = 0.5 * gate * (1 + np.tanh(np.sqrt(2 / np.pi) * (gate + 0.044715 * gate ** 3)))
-            x = x + self.rms(gelu * (inside @ of["ffn_up"].T) @ of["ffn_down"].T, of["post_ffw_norm"])
-        pooled = t["dense_3"] @ (t["dense_2"] @ self.rms(x, t["output_norm"]).mean(0))
+            active = 0.5 * gate * (1 + np.tanh(np.sqrt(2 / np.pi) * (gate + 0.044715 * gate ** 3)))
+            x = x + rms(active * (inside @ of["ffn_up"].T) @ of["ffn_down"].T, of["post_ffw_norm"], self.EPSILON)
+        pooled = t["dense_3"] @ (t["dense_2"] @ rms(x, t["output_norm"], self.EPSILON).mean(0))
         return pooled / np.linalg.norm(pooled)
 
     def attend(self, x, of, local):
         def heads(name, norm=None):
             y = (x @ of[name].T).reshape(len(x), -1, self.DIM).swapaxes(0, 1)
-            return rotated(self.rms(y, of[norm]), self.LOCAL_BASE if local else self.BASE) if norm else y
+            return rotated(rms(y, of[norm], self.EPSILON), self.LOCAL_BASE if local else self.BASE) if norm else y
 
         q, k, v = heads("attn_q", "attn_q_norm"), heads("attn_k", "attn_k_norm"), heads("attn_v")
         k, v = (np.repeat(y, HEADS // self.KV, axis=0) for y in (k, v))
         return attended(q, k, v, self.WINDOW // 2 if local else len(x)) @ of["attn_output"].T
-
-    def rms(self, x, weight):
-        return x / np.sqrt((x ** 2).mean(-1, keepdims=True) + self.EPSILON) * weight
 
 
 @dataclass
@@ -363,8 +391,7 @@ class Modern:
             of = of_layer(t, layer)
             x = x + self.attend(normed(x, of, "attn_norm") if layer > 0 else x, of, local=layer % 3 != 0)
             gate, up = np.split(normed(x, of, "ffn_norm") @ of["ffn_up.weight"].T, 2, axis=1)
-            gelu = self.activation == "gelu"
-            active = 0.5 * gate * (1 + erf(gate / np.sqrt(2))) if gelu else gate / (1 + np.exp(-gate))
+            active = gelu(gate) if self.activation == "gelu" else silu(gate)
             x = x + (active * up) @ of["ffn_down.weight"].T
         first = normed(x, t, "output_norm")[0]
         return first / np.linalg.norm(first)
@@ -376,14 +403,93 @@ class Modern:
         return project(attended(q, k, v, self.WINDOW // 2 if local else len(x)), of, "attn_output")
 
 
+@dataclass
+class Plain:
+    """A Llama that sees both sides: EuroBERT (arXiv:2503.05500) with its rotations of halves, llama-embed of pairs."""
+    architecture: str
+
+    KV, FF, BASE, EPSILON = 2, 96, 10000.0, 1e-5
+
+    def tensors(self):
+        rng = np.random.default_rng([5, len(self.architecture)])
+        matrix = partial(random_matrix, rng)
+
+        def norm():
+            return (1 + 0.1 * rng.standard_normal(EMBD)).astype(np.float32)
+
+        out = {"token_embd": matrix(len(vocabulary()), EMBD), "output_norm": norm()}
+        for layer in range(LAYERS):
+            kv = EMBD // HEADS * self.KV
+            block = {"attn_norm": norm(), "attn_q": matrix(EMBD, EMBD), "attn_k": matrix(kv, EMBD),
+                     "attn_v": matrix(kv, EMBD), "attn_output": matrix(EMBD, EMBD), "ffn_norm": norm(),
+                     "ffn_gate": matrix(self.FF, EMBD), "ffn_up": matrix(self.FF, EMBD),
+                     "ffn_down": matrix(EMBD, self.FF)}
+            out |= {f"blk.{layer}.{name}": value for name, value in block.items()}
+        return {f"{name}.weight": value for name, value in out.items()}
+
+    def write(self, path):
+        w = gguf.GGUFWriter(str(path), self.architecture)
+        w.add_context_length(CONTEXT)
+        w.add_embedding_length(EMBD)
+        w.add_block_count(LAYERS)
+        w.add_feed_forward_length(self.FF)
+        w.add_head_count(HEADS)
+        w.add_head_count_kv(self.KV)
+        w.add_layer_norm_rms_eps(self.EPSILON)
+        w.add_rope_freq_base(self.BASE)
+        w.add_pooling_type(MEAN)
+        Encoder("bert", MEAN).write_words(w)
+        finish(w, self.tensors())
+
+    def embed(self, ids):
+        """Of norm 1."""
+        t = {name[:-len(".weight")]: value.astype(np.float64) for name, value in self.tensors().items()}
+        x = t["token_embd"][ids]
+        for layer in range(LAYERS):
+            of = of_layer(t, layer)
+            x = x + self.attend(rms(x, of["attn_norm"], self.EPSILON), of)
+            inside = rms(x, of["ffn_norm"], self.EPSILON)
+            x = x + (silu(inside @ of["ffn_gate"].T) * (inside @ of["ffn_up"].T)) @ of["ffn_down"].T
+        pooled = rms(x, t["output_norm"], self.EPSILON).mean(0)
+        return pooled / np.linalg.norm(pooled)
+
+    def attend(self, x, of):
+        def heads(name):
+            return (x @ of[name].T).reshape(len(x), -1, EMBD // HEADS).swapaxes(0, 1)
+
+        def turned(y):
+            if self.architecture == "eurobert":
+                return rotated(y, self.BASE)
+            halves = rotated(np.concatenate([y[..., ::2], y[..., 1::2]], -1), self.BASE)
+            return halves.reshape(*y.shape[:-1], 2, -1).swapaxes(-1, -2).reshape(y.shape)
+
+        q, k, v = turned(heads("attn_q")), turned(heads("attn_k")), heads("attn_v")
+        k, v = (np.repeat(y, HEADS // self.KV, axis=0) for y in (k, v))
+        return attended(q, k, v) @ of["attn_output"].T
+
+
 erf = np.vectorize(math.erf)
 
 
-def attended(q, k, v, reach=CONTEXT):
-    """[head][position][channel] each, of positions that see no further than `reach` to either side."""
+def gelu(x):
+    return 0.5 * x * (1 + erf(x / np.sqrt(2)))
+
+
+def silu(x):
+    return x / (1 + np.exp(-x))
+
+
+def rms(x, weight, epsilon):
+    return x / np.sqrt((x ** 2).mean(-1, keepdims=True) + epsilon) * weight
+
+
+def attended(q, k, v, reach=CONTEXT, slopes=0.0):
+    """[head][position][channel] each, of positions that see no further than `reach` to either side, and less of what
+    is farther away where heads have slopes."""
     at = np.arange(q.shape[1])
-    scores = q @ k.swapaxes(1, 2) / np.sqrt(q.shape[-1])
-    scores = np.where(np.abs(at[:, None] - at) <= reach, scores, -np.inf)
+    away = np.abs(at[:, None] - at)
+    scores = q @ k.swapaxes(1, 2) / np.sqrt(q.shape[-1]) - np.reshape(slopes, (-1, 1, 1)) * away
+    scores = np.where(away <= reach, scores, -np.inf)
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     out = weights / weights.sum(-1, keepdims=True) @ v
     return out.swapaxes(0, 1).reshape(len(at), -1)

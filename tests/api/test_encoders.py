@@ -10,13 +10,14 @@ import openai
 import pytest
 
 from conftest import Node
-from encoder_model import CONTEXT, FIRST, MEAN, Encoder, Gemma, Modern, hf_folder, vocabulary
+from encoder_model import CONTEXT, FIRST, MEAN, TRAITS, Encoder, Gemma, Modern, Plain, hf_folder, vocabulary
 from test_two_homes import states, wait_for
 
 ENCODERS = {"bert-mean": Encoder("bert", MEAN), "bert-first": Encoder("bert", FIRST, seed=2),
             "nomic": Encoder("nomic-bert", MEAN), "xlm": Encoder("bert", FIRST, seed=3, words="unigram"),
             "modern": Modern(), "modern-silu": Modern("silu")}
-ALL = ENCODERS | {"gemma": Gemma()}
+ALL = ENCODERS | {"gemma": Gemma(), "eurobert": Plain("eurobert"), "llama-embed": Plain("llama-embed")}
+ALL |= {name: Encoder(name, MEAN) for name in TRAITS if name not in ("bert", "nomic-bert")}
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,7 @@ def test_a_text_is_cut_as_xlm_roberta_does_it(node):
 def test_a_folder_is_as_good_as_a_file(node, name, folder):
     texts = ["The cats sat on the mat!", "a dog"]
     assert embed(node, f"{name}-folder", texts) == embed(node, name, texts)
+    node.cli("stop", f"{name}-folder")
 
 
 def test_a_folder_must_say_from_which_positions(node, tmp_path):

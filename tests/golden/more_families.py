@@ -95,6 +95,10 @@ def families():
         "qwen3vl": t.Family("qwen3vl", [t.attention(qk_norm="head"), t.gated_ffn], keys=three_axes, **qwen3),
         "qwen3vlmoe": t.Family("qwen3vlmoe", [t.attention(qk_norm="head"), t.experts(256)], keys=mixture | three_axes,
                                **qwen3),
+        "paddleocr": t.Family("paddleocr", [t.attention(), t.gated_ffn], rope_base=5e5, tied=True, keys={
+            "rope.dimension_sections": [4, 6, 6, 0]}),
+        "hunyuan_vl": t.Family("hunyuan_vl", [t.attention(qk_norm="head"), t.gated_ffn], head_dim=64,
+                               keys={"rope.scaling.alpha": 50.0, "rope.dimension_sections": [16, 16, 0, 0]}),
         "minicpm": t.Family("minicpm", [t.attention(), t.gated_ffn], embd_scale=1 / 32, gain={"output": 7.5},
                             keys={"embedding_scale": 12.0, "residual_scale": 0.4, "logit_scale": 3.0}),
         "baichuan": t.Family("baichuan", [t.attention(), t.gated_ffn], kv_heads=8, layers=32, ff=256,
