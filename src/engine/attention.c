@@ -241,6 +241,13 @@ static void gather_row(const struct attention_job *job, uint32_t row, uint32_t s
     }
 }
 
+/* What a group of heads leaves of a row. */
+static void gate_heads(const struct forward *f, size_t row, const struct forward_group *group, float *out) {
+    size_t dim = f->params->head_dim_v;
+    const float *gates = f->heads_gate + (row * f->params->heads + group->head) * dim;
+    f->kern->sigmoid_mul(gates, group->count * dim, out);
+}
+
 /* The queries of a span and one group of heads against their KV head, gathered so that they share its pages. */
 static void attend_span(const struct attention_job *job, const struct forward_span *span,
                         const struct forward_group *group, struct attention_scratch *s) {
@@ -268,8 +275,10 @@ static void attend_span(const struct attention_job *job, const struct forward_sp
                                            job->layer->attn_sinks ? s->sinks : NULL, s->out, p->head_dim_v);
     float *out = job->out->f32 + job->out_column + group->head * p->head_dim_v;
     uint32_t row = job->out_row + span->row_begin;
-    for (uint32_t i = 0; i < span->row_count; i++)
+    for (uint32_t i = 0; i < span->row_count; i++) {
+        if (p->heads_gated) gate_heads(f, span->row_begin + i, group, s->out + i * width);
         memcpy(out + (row + i) * job->out->f32_stride, s->out + i * width, width * sizeof(float));
+    }
 }
 
 static void attention_task(void *context, unsigned member, size_t begin, size_t end) {

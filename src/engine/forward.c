@@ -41,6 +41,7 @@ static uint64_t carve_all(struct forward *f, const struct share_sizes *sizes, co
     f->q = forward__carve_rows(&c, (size_t)sizes->queries * p->head_dim_k);
     f->k = forward__carve_rows(&c, (size_t)sizes->keys * p->head_dim_k);
     f->v = forward__carve_rows(&c, (size_t)p->kv_heads * p->head_dim_v);
+    f->heads_gate = forward__carve_rows(&c, p->heads_gated ? (size_t)p->heads * p->head_dim_v : 0);
     f->up = forward__carve_rows(&c, p->ff);
     f->branch = forward__carve_rows(&c, p->embd);
     forward__carve_mixture(&c, sizes, &f->mixture);
@@ -118,16 +119,17 @@ static bool any_wants_int8(const struct matrix *const readers[], size_t count) {
 typedef void layer_stage(struct forward *f, struct forward_part *part, const struct weights_layer *l);
 
 static void attend(struct forward *f, struct forward_part *part, const struct weights_layer *l) {
-    const struct matrix *readers[] = {&l->attn_q,    &l->attn_k,   &l->attn_v, &l->attn_q_a,
-                                      &l->attn_kv_a, &l->ffn_gate, &l->ffn_up};
+    const struct matrix *readers[] = {&l->attn_q,    &l->attn_k,    &l->attn_v,   &l->attn_q_a,
+                                      &l->attn_kv_a, &l->attn_gate, &l->ffn_gate, &l->ffn_up};
     uint32_t rows = part->row_count, index = (uint32_t)(l - f->weights->layers);
     bool int8 = forward__wants_int8(&l->attn_output) && f->sizes->in_blocks;
     norm_part(f, part, norm_of(f, l->attn_norm, l->attn_norm_bias),
-              any_wants_int8(readers, f->params->parallel ? 7 : 5));
+              any_wants_int8(readers, f->params->parallel ? 8 : 6));
     if (f->params->latent.kv_rank > 0) {
         forward__attend_latent(f, part, index);
     } else {
         struct products qkv = {&f->normed, 0, rows, {{&l->attn_q, f->q}, {&l->attn_k, f->k}, {&l->attn_v, f->v}}};
+        if (l->attn_gate.panels) qkv.products[3] = (struct product){&l->attn_gate, f->heads_gate};
         forward__multiply(f, &qkv);
         forward__attend(f, part, index);
     }

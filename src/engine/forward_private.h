@@ -38,7 +38,7 @@ void forward__quantize_part(const struct forward *f, struct activations *a, size
 void forward__quantize_rows(struct forward *f, struct activations *a, uint32_t row, uint32_t rows,
                             struct range columns);
 
-/* Up to three matrices that share their input, as one region: products[i].out[row][matrix->rows]. */
+/* Up to four matrices that share their input, as one region: products[i].out[row][matrix->rows]. */
 struct products {
     const struct activations *x;
     uint32_t x_row, rows; /* rows [x_row, x_row + rows) of x */
@@ -46,7 +46,7 @@ struct products {
         const struct matrix *matrix; /* NULL ends the list */
         float *out;
         size_t stride; /* of out; 0: matrix->rows */
-    } products[3];
+    } products[4];
 };
 void forward__multiply(struct forward *f, const struct products *products);
 

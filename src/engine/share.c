@@ -95,6 +95,7 @@ static void cut_attention(const struct share *s, const struct model_params *p, c
     if (!s->all_keys) out->attn_k.rows = out->attn_k_bias.rows = times(kv_heads, p->head_dim_k);
     if (from->attn_k_norm.rows > 1) out->attn_k_norm.rows = times(kv_heads, p->head_dim_k);
     out->attn_v.rows = out->attn_v_bias.rows = times(kv_heads, p->head_dim_v);
+    out->attn_gate.rows = times(heads, p->head_dim_v);
 }
 
 static void cut_ffn(const struct share *s, const struct model_params *p, const struct model_layer *from,
@@ -181,6 +182,7 @@ struct share_slack share_slack(const struct model *m, uint32_t layer) {
     uint64_t bytes = l->attn_q_a.bytes + l->attn_kv_a.bytes + l->router.bytes + l->shared_gate.bytes;
     MODEL_LAYER_TENSORS(NO_MATRIX, ADD_VECTOR)
     bytes += s.all_queries ? l->attn_q.bytes : one_of(l->attn_q.bytes, p->latent.kv_rank ? p->heads : p->kv_heads);
+    bytes += one_of(l->attn_gate.bytes, p->kv_heads);
     bytes += s.all_keys ? l->attn_k.bytes : 2 * one_of(l->attn_k.bytes, p->kv_heads);
     bytes += 2 * one_of(l->attn_v.bytes, p->kv_heads) + one_of(l->attn_k_b.bytes + l->attn_v_b.bytes, p->heads);
     bytes += one_of(l->attn_output.bytes + l->ffn_down.bytes + l->expert_down.bytes, p->embd / KERN_LANES);

@@ -85,6 +85,8 @@ static const struct model_family families[] = {
     {"llama4", PAIRS, RMS, SILU, LLAMA4, .global_every = 4},
     {"olmo", PAIRS, LAYER, SILU, FAMILY_NORMS_BARE},
     {"dbrx", HALVES, LAYER, SILU, NORMED},
+    {"afmoe", HALVES, RMS, SILU, FAMILY_EMBEDDING_ROOT | FAMILY_EXPERTS_SIGMOID | FAMILY_HEADS_GATED, .global_every = 4,
+     .still_every = 4},
     {"hy_v3", HALVES, RMS, SILU, FAMILY_EXPERTS_SIGMOID},
     {"bert", HALVES, LAYER, MODEL_GELU_ERF, ENCODER | FOLLOW | FAMILY_POSITIONS, .still_every = 1},
     {"nomic-bert", HALVES, LAYER, SILU, ENCODER | FOLLOW},

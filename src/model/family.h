@@ -29,6 +29,7 @@ enum model_trait {
     FAMILY_EXPERTS_INWARD = 1 << 20,    /* weights of experts are on what goes into them */
     FAMILY_LEANS = 1 << 21,             /* positions are told by ALiBi, not by rotation */
     FAMILY_NORMS_BARE = 1 << 22,        /* norms of the hidden state have no weights */
+    FAMILY_HEADS_GATED = 1 << 23,       /* what attention leaves is gated by sigmoids of what came into it */
 };
 
 struct model_family {

@@ -86,6 +86,7 @@ static int read_family(struct builder *b) {
         p->norm = b->family->norm;
         p->activation = b->family->activation;
         p->heads_normed_last = b->family->traits & FAMILY_HEADS_NORMED_LAST;
+        p->heads_gated = b->family->traits & FAMILY_HEADS_GATED;
         read_order(b);
         return 0;
     }

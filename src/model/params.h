@@ -58,6 +58,7 @@ struct model_params {
     float norm_epsilon;
     enum model_activation activation;
     bool heads_normed_bare; /* where a layer rotates, its queries and keys are normed behind that, by no weights */
+    bool heads_gated; /* what attention leaves is gated by sigmoids of products of what came into it */
     bool parallel, heads_normed_last; /* attention and FFN read the same input; queries and keys are normed turned */
     bool tied;                                          /* the head is the embedding */
     uint32_t pooled_width; /* of an embedding between the two last matrices that it passes; 0: there are none */

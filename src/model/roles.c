@@ -204,10 +204,12 @@ static int take_plain_attention(struct builder *b, uint32_t i) {
     const struct model_params *p = &b->m->params;
     struct model_layer *l = &b->m->layers[i];
     int rc = take_qkv(b, i);
+    uint64_t attended = (uint64_t)p->heads * p->head_dim_v;
+    if (rc == 0 && p->heads_gated) rc = take_weight(b, i, "attn_gate", attended, p->embd, &l->attn_gate);
     if (rc == 0) rc = take_head_norm(b, i, "attn_q_norm", p->heads, &l->attn_q_norm);
     if (rc == 0) rc = take_head_norm(b, i, "attn_k_norm", p->kv_heads, &l->attn_k_norm);
     if (rc == 0) rc = take_vector(b, i, "attn_sinks", p->heads, &l->attn_sinks);
-    if (rc == 0) rc = take_weight(b, i, "attn_output", p->embd, (uint64_t)p->heads * p->head_dim_v, &l->attn_output);
+    if (rc == 0) rc = take_weight(b, i, "attn_output", p->embd, attended, &l->attn_output);
     if (rc == 0) rc = take_bias(b, i, "attn_output", p->embd, &l->attn_output_bias);
     return rc;
 }

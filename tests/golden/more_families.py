@@ -40,6 +40,10 @@ def many_experts(count):
     return part
 
 
+def gated_heads(f, layer):
+    return {"attn_gate.weight": (f.heads * f.head_dim, f.embd)}
+
+
 def output_bias(f, layer):
     return {"attn_output.bias": (f.embd,)}
 
@@ -160,6 +164,10 @@ def families():
                 "expert_shared_count": 1, "expert_weights_norm": True, "expert_weights_scale": 1.0,
                 "attention.q_lora_rank": 96, "rope.scaling.yarn_log_multiplier": 0.1,
                 "attention.temperature_scale": 0.5, "attention.temperature_length": 16}),
+        "afmoe": t.Family("afmoe", [t.attention(qk_norm="head"), gated_heads, chosen], layers=5, head_dim=64,
+                          norms=t.SANDWICH, **t.GEMMA_SCALES, keys=shared | {
+                              "expert_weights_norm": True, "expert_weights_scale": 2.5,
+                              "attention.sliding_window": t.WINDOW}),
         "llama4": llama4(4, 16),
         "llama4-far": llama4(4, 4, context_length=16384),
         "llama4-maverick": llama4(4, 128),

@@ -10,13 +10,14 @@ from netns import Network
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "golden"))
 from engine import FIXTURES, TINY_MODEL, run, tiny_model  # noqa: E402
-from more_families import SEED, TOKENS, families  # noqa: E402
+from more_families import TOKENS, families, write  # noqa: E402
 
 # Norms over all heads, windows, biases, attention beside the FFN, latents, mixtures with a shared FFN, MXFP4 experts.
 FAMILIES = ["cohere2", "deepseek2", "gemma3", "gpt-oss-mxfp4", "llama.q4_k", "mixtral", "olmo2", "qwen2moe"]
-# Each of the two side by side with a norm of its own, weights on what goes into experts, norms behind the rotation, ...
+# Each of the two side by side with a norm of its own, weights on what goes into experts, norms behind the rotation, gated
+# heads, ...
 MORE_FAMILIES = ["gptneox", "falcon-40b", "llama4", "hunyuan-moe", "mistral4", "phimoe", "gpt2",
-                 "bloom", "mpt"]
+                 "bloom", "mpt", "olmo", "dbrx", "afmoe"]
 SHARES = {"two": ["--nodes", "2"], "2:1:1": ["--shares", "node0=2,node1=1,node2=1"]}
 
 
@@ -66,7 +67,7 @@ def test_more_families(unloaded, tmp_path, name):
     if not TINY_MODEL.exists():
         pytest.skip(f"no writer of tiny models at {TINY_MODEL}")
     path = tmp_path / f"{name}.gguf"
-    tiny_model().write(families()[name], name, path, SEED)
+    write(families()[name], name, path)
     check_shares(unloaded, path, TOKENS)
 
 
