@@ -81,6 +81,8 @@ static const struct model_family families[] = {
     {"starcoder", HALVES, LAYER, GELU, FAMILY_POSITIONS, .still_every = 1},
     {"gptneox", HALVES, LAYER, GELU, FAMILY_PARALLEL_SAID},
     {"falcon", HALVES, LAYER, GELU, FAMILY_PARALLEL},
+    {"minicpm3", HALVES, RMS, SILU, FAMILY_LATENT | FAMILY_LOGITS_DIVIDED},
+    {"plm", PAIRS, RMS, MODEL_RELU_SQUARED, FAMILY_LATENT},
     {"mistral4", PAIRS, RMS, SILU, FAMILY_LATENT},
     {"llama4", PAIRS, RMS, SILU, LLAMA4, .global_every = 4},
     {"olmo", PAIRS, LAYER, SILU, FAMILY_NORMS_BARE},

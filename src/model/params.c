@@ -127,11 +127,11 @@ static int read_latent_heads(struct builder *b) {
     struct model_latent *l = &p->latent;
     bool both = has_key(b, "attention.key_length_mla");
     uint32_t key = 0, rope = 0;
+    const char *value_key = both ? "attention.value_length_mla" : "attention.value_length";
     int rc = read_count(b, "attention.kv_lora_rank", HEAD_DIM_MAX, &l->kv_rank);
     if (rc == 0) rc = read_optional(b, "attention.q_lora_rank", &l->q_rank);
     if (rc == 0) rc = read_count(b, both ? "attention.key_length_mla" : "attention.key_length", WIDTH_MAX, &key);
-    if (rc == 0)
-        rc = read_count(b, both ? "attention.value_length_mla" : "attention.value_length", WIDTH_MAX, &l->value);
+    if (rc == 0) rc = read_count_or(b, value_key, WIDTH_MAX, p->embd / p->heads, &l->value);
     if (rc == 0) rc = read_count(b, "rope.dimension_count", WIDTH_MAX, &rope);
     if (rc < 0) return rc;
     if (l->kv_rank % 64 != 0 || l->value % 16 != 0 || rope >= key || l->q_rank > WIDTH_MAX)
@@ -256,8 +256,8 @@ static void default_scales(const struct builder *b) {
     p->residual_scale = p->logit_scale = 1;
     p->attention_softcap = caps ? 50 : 0;
     p->logit_softcap = caps ? 30 : 0;
-    if (strcmp(p->architecture, "minicpm") != 0) return;
-    p->embedding_scale = 12; /* of its first files, which do not have them */
+    if (strcmp(p->architecture, "minicpm") != 0 && strcmp(p->architecture, "minicpm3") != 0) return;
+    p->embedding_scale = 12; /* of files that do not have them, as MiniCPM's first */
     p->residual_scale = 1.4f / sqrtf((float)p->layers);
     p->logit_scale = (float)p->embd / 256;
 }

@@ -159,6 +159,14 @@ def families():
                            layer_norm=True, norm_bias=True, rope_dims=None),
         "falcon-40b": t.Family("falcon", [t.fused_attention, ungated_ffn], norms=("attn_norm", "attn_norm_2"),
                                layer_norm=True, norm_bias=True, rope_dims=None),
+        "minicpm3": t.Family("minicpm3", [t.latent_attention(48, 16, 32, kv_rank=64, q_rank=96, split=False),
+                                          t.gated_ffn], embd=512, heads=16, kv_heads=16, rope_dims=16, embd_scale=1 / 24,
+                             gain={"output": 5.0}, constants=t.long_rope(16, 32)["constants"], keys={
+                                 "attention.kv_lora_rank": 64, "attention.q_lora_rank": 96,
+                                 "attention.key_length": 64}),
+        "plm": t.Family("plm", [t.latent_attention(48, 16, 32, kv_rank=64, split=False), ungated_ffn], kv_heads=8,
+                        tied=True, rope_dims=16, keys={"attention.kv_lora_rank": 64, "attention.key_length": 64,
+                                                       "attention.value_length": 32}),
         "mistral4": t.Family("mistral4", [t.latent_attention(48, 16, 32, kv_rank=64, q_rank=96), t.leading(
             1, t.gated_ffn, t.experts(256, shared=256))], kv_heads=1, rope_dims=16, keys=t.DEEPSEEK | t.LATENT | {
                 "expert_shared_count": 1, "expert_weights_norm": True, "expert_weights_scale": 1.0,
