@@ -118,8 +118,7 @@ struct forward {
     struct memory memory; /* everything below lies in it */
     struct activations normed, attended, gated;
     struct activations widened;     /* an embedding, between the last two matrices that it passes */
-    float *q, *k, *v, *up, *branch; /* [row][width] */
-    float *heads_gate;              /* [row][width] of what attention leaves, where it is gated */
+    float *q, *k, *v, *heads_gate, *up, *branch; /* [row][width] */
     float *other_branch;            /* where attention and FFN come out together: attention's */
     uint8_t *packed;                /* what is being sent */
     uint32_t rows_max, part_rows_max; /* of a step, of a part of it */

@@ -32,11 +32,11 @@ struct model_tensor {
     V(attn_q_a_norm)                                                                                                   \
     M(attn_kv_a)                                                                                                       \
     V(attn_kv_a_norm)                                                                                                  \
-    M(attn_k_b) M(attn_v_b) M(attn_q) M(attn_k) M(attn_v) M(attn_gate) M(attn_output) V(attn_q_bias) V(attn_k_bias) V(attn_v_bias)  \
-        V(attn_output_bias) V(attn_q_norm) V(attn_k_norm) V(attn_sinks) V(attn_post_norm) V(ffn_norm) V(ffn_norm_bias) \
-            M(ffn_gate) M(ffn_up) M(ffn_down) V(ffn_up_bias) V(ffn_down_bias) V(ffn_post_norm) M(router)               \
-                V(router_bias) V(router_choice_bias) M(expert_gate) M(expert_up) M(expert_down) V(expert_gate_bias)    \
-                    V(expert_up_bias) V(expert_down_bias) M(shared_gate)
+    M(attn_k_b) M(attn_v_b) M(attn_q) M(attn_k) M(attn_v) M(attn_gate) M(attn_output) V(attn_q_bias) V(attn_k_bias)    \
+        V(attn_v_bias) V(attn_output_bias) V(attn_q_norm) V(attn_k_norm) V(attn_sinks) V(attn_post_norm) V(ffn_norm)   \
+            V(ffn_norm_bias) M(ffn_gate) M(ffn_up) M(ffn_down) V(ffn_up_bias) V(ffn_down_bias) V(ffn_post_norm)        \
+                M(router) V(router_bias) V(router_choice_bias) M(expert_gate) M(expert_up) M(expert_down)              \
+                    V(expert_gate_bias) V(expert_up_bias) V(expert_down_bias) M(shared_gate)
 
 /* The same of the model outside of its layers. */
 #define MODEL_END_TENSORS(M, V)                                                                                        \

@@ -160,8 +160,8 @@ def families():
         "falcon-40b": t.Family("falcon", [t.fused_attention, ungated_ffn], norms=("attn_norm", "attn_norm_2"),
                                layer_norm=True, norm_bias=True, rope_dims=None),
         "minicpm3": t.Family("minicpm3", [t.latent_attention(48, 16, 32, kv_rank=64, q_rank=96, split=False),
-                                          t.gated_ffn], embd=512, heads=16, kv_heads=16, rope_dims=16, embd_scale=1 / 24,
-                             gain={"output": 5.0}, constants=t.long_rope(16, 32)["constants"], keys={
+                                          t.gated_ffn], embd=512, heads=16, kv_heads=16, rope_dims=16,
+                             embd_scale=1 / 24, gain={"output": 5.0}, constants=t.long_rope(16, 32)["constants"], keys={
                                  "attention.kv_lora_rank": 64, "attention.q_lora_rank": 96,
                                  "attention.key_length": 64}),
         "plm": t.Family("plm", [t.latent_attention(48, 16, 32, kv_rank=64, split=False), ungated_ffn], kv_heads=8,
