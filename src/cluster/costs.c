@@ -52,11 +52,11 @@ uint64_t costs_usable_bytes(const struct costs *c, const uint32_t *members, uint
     return (uint64_t)((unsigned __int128)d->host_free * d->memory_free / together);
 }
 
-/* Of so many positions a session, in whole pages. */
-static uint64_t positions_bytes(const struct costs *c, uint64_t positions) {
+/* Of so many positions a session, in whole pages, of so many bytes each. */
+static uint64_t positions_bytes(const struct costs *c, uint64_t positions, uint64_t each) {
     uint64_t page = c->model->kv_page ? c->model->kv_page : 1, bytes;
     positions = (positions + page - 1) / page * page;
-    bool fits = size_mul(c->model->kv_bytes, positions * c->parallel, &bytes);
+    bool fits = size_mul(each, positions * c->parallel, &bytes);
     return fits && bytes < bytes_limit ? bytes : bytes_limit;
 }
 
@@ -64,8 +64,9 @@ void costs_set_context(struct costs *c, uint32_t context) {
     const struct placement_model *m = c->model;
     uint64_t sum = 0;
     c->context = context;
-    c->layer_kv = positions_bytes(c, context);
-    c->window_kv = positions_bytes(c, context < m->window_positions ? context : m->window_positions);
+    c->layer_kv = positions_bytes(c, context, m->kv_bytes);
+    uint64_t shown = context < m->window_positions ? context : m->window_positions;
+    c->window_kv = positions_bytes(c, shown, m->window_kv_bytes);
     c->layer_most = 0;
     for (uint32_t i = 0; i < m->layer_count; i++) {
         uint64_t bytes = m->layer_bytes[i] + costs_kv_bytes(c, i);

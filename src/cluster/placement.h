@@ -43,6 +43,7 @@ struct placement_model {
     uint64_t head_bytes;                  /* of those, read for each token */
     uint64_t kv_bytes;                    /* K and V of one position in one layer */
     uint32_t kv_page;                     /* positions are kept in pages of so many; 0: one by one */
+    uint64_t window_kv_bytes;             /* the same in a layer with a window */
     uint64_t window_positions;            /* what a session keeps at most in layers with a window */
     bool has_window[WIRE_LAYERS_MAX];     /* by layer */
     uint64_t scratch_bytes;               /* on every member */

@@ -42,6 +42,7 @@ static uint64_t carve_all(struct forward *f, const struct share_sizes *sizes, co
     f->k = forward__carve_rows(&c, (size_t)sizes->keys * p->head_dim_k);
     f->v = forward__carve_rows(&c, (size_t)p->kv_heads * p->head_dim_v);
     f->heads_gate = forward__carve_rows(&c, p->heads_gated ? (size_t)p->heads * p->head_dim_v : 0);
+    f->convolved = forward__carve_rows(&c, p->convolution > 0 ? 3 * (size_t)p->embd : 0);
     f->up = forward__carve_rows(&c, p->ff);
     f->branch = forward__carve_rows(&c, p->embd);
     forward__carve_mixture(&c, sizes, &f->mixture);
@@ -119,13 +120,16 @@ static bool any_wants_int8(const struct matrix *const readers[], size_t count) {
 typedef void layer_stage(struct forward *f, struct forward_part *part, const struct weights_layer *l);
 
 static void attend(struct forward *f, struct forward_part *part, const struct weights_layer *l) {
-    const struct matrix *readers[] = {&l->attn_q,    &l->attn_k,    &l->attn_v,   &l->attn_q_a,
-                                      &l->attn_kv_a, &l->attn_gate, &l->ffn_gate, &l->ffn_up};
+    const struct matrix *readers[] = {&l->attn_q,    &l->attn_k,    &l->attn_v,         &l->attn_q_a,
+                                      &l->attn_kv_a, &l->attn_gate, &l->convolution_in, &l->ffn_gate,
+                                      &l->ffn_up};
     uint32_t rows = part->row_count, index = (uint32_t)(l - f->weights->layers);
     bool int8 = forward__wants_int8(&l->attn_output) && f->sizes->in_blocks;
     norm_part(f, part, norm_of(f, l->attn_norm, l->attn_norm_bias),
-              any_wants_int8(readers, f->params->parallel ? 8 : 6));
-    if (f->params->latent.kv_rank > 0) {
+              any_wants_int8(readers, f->params->parallel ? 9 : 7));
+    if (l->is->convolves) {
+        forward__convolve(f, part, index);
+    } else if (f->params->latent.kv_rank > 0) {
         forward__attend_latent(f, part, index);
     } else {
         struct products qkv = {&f->normed, 0, rows, {{&l->attn_q, f->q}, {&l->attn_k, f->k}, {&l->attn_v, f->v}}};

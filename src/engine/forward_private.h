@@ -132,6 +132,11 @@ void forward__sharpen(const struct forward *f, const struct model_layer *l, uint
 void forward__attend_heads(struct forward *f, const struct forward_part *part, uint32_t index, struct activations *out,
                            uint32_t out_row, size_t out_column);
 
+/* ---- convolution.c ---- */
+
+/* f->normed to f->attended, of a layer that convolves. */
+void forward__convolve(struct forward *f, const struct forward_part *part, uint32_t index);
+
 /* ---- latent.c ---- */
 
 void forward__carve_latent(struct carver *c, const struct model_params *p, struct latent *l);

@@ -18,14 +18,16 @@ static uint64_t slot_count(const struct pages_shape *s) {
 static bool has_window(const struct pages_shape *s, uint32_t layer) { return s->of_model && s->of_model[layer].window; }
 
 /* Bytes of a page of one layer, all its heads. */
-static uint64_t page_bytes(const struct pages_shape *s) {
+static uint64_t page_bytes(const struct pages_shape *s, uint32_t layer) {
+    if (s->of_model && s->of_model[layer].convolves) return (uint64_t)KERN_PAGE * s->convolved * sizeof(float);
     return s->kv_heads * (kern_kv_page_bytes(s->kv, s->head_dim_k) + kern_kv_page_bytes(s->kv, s->head_dim_v));
 }
 
 /* UINT64_MAX when it is no number of bytes. */
 static uint64_t layer_bytes(const struct pages_shape *s, uint32_t layer) {
     uint64_t bytes;
-    return size_mul(has_window(s, layer) ? slot_count(s) : page_count(s), page_bytes(s), &bytes) ? bytes : UINT64_MAX;
+    uint64_t count = has_window(s, layer) ? slot_count(s) : page_count(s);
+    return size_mul(count, page_bytes(s, layer), &bytes) ? bytes : UINT64_MAX;
 }
 
 uint64_t pages_bytes(const struct pages_shape *s) {
@@ -73,8 +75,8 @@ void pages_deinit(struct pages *p) {
 }
 
 static void copy_page(struct pages *p, const struct step_page *entry) {
-    uint64_t bytes = page_bytes(&p->shape);
     for (uint32_t i = 0; i < p->shape.layers; i++) {
+        uint64_t bytes = page_bytes(&p->shape, i);
         bool window = has_window(&p->shape, i);
         uint32_t to = window ? entry->slot : entry->page, from = window ? entry->slot_from : entry->from;
         if (to != from && to != PAGES_UNMAPPED && from != PAGES_UNMAPPED)
@@ -112,6 +114,11 @@ int pages_check(const struct pages *p, uint32_t session, uint32_t position, stru
         if (p->table[at + index] == PAGES_UNMAPPED || (index >= seen && p->slots[at + index] == PAGES_UNMAPPED))
             return error_set(error, ERR_INVALID, "position %u of session %u has no page %u", position, session, index);
     return 0;
+}
+
+float *pages_convolved(const struct pages *p, uint32_t layer, uint32_t session, uint32_t index) {
+    size_t slot = p->slots[(size_t)session * p->per_session + index];
+    return (float *)(void *)(p->layers[layer] + slot * page_bytes(&p->shape, layer));
 }
 
 void *pages_k(const struct pages *p, uint32_t layer, uint32_t head, uint32_t session, uint32_t index) {

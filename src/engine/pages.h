@@ -21,6 +21,7 @@ struct pages_shape {
     uint32_t parallel;          /* of them, for whose whole contexts there are pages; 0: all */
     uint32_t pages;             /* in the pool; 0: as many as that takes */
     uint32_t window;            /* positions that some layers see; 0: none has a window */
+    uint32_t convolved;         /* channels that layers which convolve keep of a position, as f32 */
     const struct model_layer *of_model; /* [layers]: which ones have it; NULL: none. Must outlive the pages. */
 };
 
@@ -67,3 +68,5 @@ int pages_check(const struct pages *p, uint32_t session, uint32_t position, stru
 /* K and V of a head in page `index` of a session, which must be mapped and, in a layer with a window, be seen. */
 void *pages_k(const struct pages *p, uint32_t layer, uint32_t head, uint32_t session, uint32_t index);
 void *pages_v(const struct pages *p, uint32_t layer, uint32_t head, uint32_t session, uint32_t index);
+/* The same of a layer that convolves: [KERN_PAGE][convolved]. */
+float *pages_convolved(const struct pages *p, uint32_t layer, uint32_t session, uint32_t index);

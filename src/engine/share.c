@@ -152,6 +152,7 @@ uint32_t share_members_max(const struct model *m) {
     const struct model_params *p = &m->params;
     uint32_t most = p->heads, lanes = (p->embd + KERN_LANES - 1) / KERN_LANES;
     if (lanes < most) most = lanes;
+    if (p->convolution > 0) return 1; /* what it keeps is not cut */
     if (p->encodes) return 1; /* its rows see each other, so they cannot be computed in parts */
     if (p->parallel && p->experts.count > 0) return 1; /* no family has both */
     if (p->experts.count > 0 && blocks_of(p->experts.ff) < most) most = blocks_of(p->experts.ff);

@@ -87,6 +87,8 @@ static const struct model_family families[] = {
     {"llama4", PAIRS, RMS, SILU, LLAMA4, .global_every = 4},
     {"olmo", PAIRS, LAYER, SILU, FAMILY_NORMS_BARE},
     {"dbrx", HALVES, LAYER, SILU, NORMED},
+    {"lfm2", HALVES, RMS, SILU, FAMILY_CONVOLVES},
+    {"lfm2moe", HALVES, RMS, SILU, FAMILY_CONVOLVES | NORMED},
     {"afmoe", HALVES, RMS, SILU, FAMILY_EMBEDDING_ROOT | FAMILY_EXPERTS_SIGMOID | FAMILY_HEADS_GATED, .global_every = 4,
      .still_every = 4},
     {"hy_v3", HALVES, RMS, SILU, FAMILY_EXPERTS_SIGMOID},

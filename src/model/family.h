@@ -30,6 +30,7 @@ enum model_trait {
     FAMILY_LEANS = 1 << 21,             /* positions are told by ALiBi, not by rotation */
     FAMILY_NORMS_BARE = 1 << 22,        /* norms of the hidden state have no weights */
     FAMILY_HEADS_GATED = 1 << 23,       /* what attention leaves is gated by sigmoids of what came into it */
+    FAMILY_CONVOLVES = 1 << 24,         /* layers without KV heads convolve instead of attending */
 };
 
 struct model_family {

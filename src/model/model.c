@@ -129,3 +129,8 @@ uint64_t model_kv_bytes(const struct model *m, unsigned value_bytes) {
     const struct model_params *p = &m->params;
     return (uint64_t)p->kv_heads * (p->head_dim_k + p->head_dim_v) * value_bytes;
 }
+
+uint64_t model_window_bytes(const struct model *m, unsigned value_bytes) {
+    const struct model_params *p = &m->params;
+    return p->convolution > 0 ? p->embd * sizeof(float) : model_kv_bytes(m, value_bytes);
+}

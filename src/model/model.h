@@ -32,6 +32,8 @@ struct model_tensor {
     V(attn_q_a_norm)                                                                                                   \
     M(attn_kv_a)                                                                                                       \
     V(attn_kv_a_norm)                                                                                                  \
+    M(convolution_in)                                                                                                  \
+    V(convolution)                                                                                                     \
     M(attn_k_b) M(attn_v_b) M(attn_q) M(attn_k) M(attn_v) M(attn_gate) M(attn_output) V(attn_q_bias) V(attn_k_bias)    \
         V(attn_v_bias) V(attn_output_bias) V(attn_q_norm) V(attn_k_norm) V(attn_sinks) V(attn_post_norm) V(ffn_norm)   \
             V(ffn_norm_bias) M(ffn_gate) M(ffn_up) M(ffn_down) V(ffn_up_bias) V(ffn_down_bias) V(ffn_post_norm)        \
@@ -52,6 +54,7 @@ struct model_layer {
     uint32_t window; /* positions that it sees; 0: all */
     uint32_t reach;  /* of an encoder: positions that it sees on either side; 0: all */
     bool rotates;    /* false: positions are not told to it (NoPE) */
+    bool convolves;  /* it does not attend: what its window shows is summed up by weights of each channel */
     MODEL_LAYER_TENSORS(MODEL_TENSOR_MEMBER, MODEL_TENSOR_MEMBER)
 };
 
@@ -90,3 +93,5 @@ struct model_work {
 struct model_work model_layers_work(const struct model *m, uint32_t begin, uint32_t end);
 /* Bytes of K and V of one position in one layer, at `value_bytes` a value. */
 uint64_t model_kv_bytes(const struct model *m, unsigned value_bytes);
+/* The same in a layer with a window, which may convolve: then it is what comes into its sums, as f32. */
+uint64_t model_window_bytes(const struct model *m, unsigned value_bytes);

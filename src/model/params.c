@@ -6,7 +6,8 @@
 
 #include "model/builder.h"
 
-enum { WIDTH_MAX = 1 << 20, VOCAB_MAX = 1 << 24, KEY_BYTES = 96, HEAD_DIM_MAX = 576, CHUNK = 8192 };
+enum { WIDTH_MAX = 1 << 20, VOCAB_MAX = 1 << 24, KEY_BYTES = 96, HEAD_DIM_MAX = 576 };
+enum { CHUNK = 8192, CONVOLUTION_MAX = 64 };
 
 /* "llama.block_count" of "block_count". */
 static const char *full_key(const struct builder *b, const char *name, char out[KEY_BYTES]) {
@@ -146,10 +147,33 @@ static int read_latent_heads(struct builder *b) {
     return 0;
 }
 
+/* NULL: layers do not differ in it. */
+static const struct gguf_value *kv_heads_of_layers(const struct builder *b) {
+    char key[KEY_BYTES];
+    const struct gguf_value *list = gguf_find(&b->m->gguf, full_key(b, "attention.head_count_kv", key));
+    return b->family->traits & FAMILY_CONVOLVES && list && list->type == GGUF_ARRAY ? list : NULL;
+}
+
+/* One number, or one of each layer: 0 or always the same. */
+static int read_kv_heads(struct builder *b) {
+    struct model_params *p = &b->m->params;
+    const struct gguf_value *list = kv_heads_of_layers(b);
+    uint64_t most = 0, count;
+    if (!list) return read_count_or(b, "attention.head_count_kv", WIDTH_MAX, p->heads, &p->kv_heads);
+    for (uint32_t i = 0; i < p->layers; i++) {
+        if (!gguf_item_u64(list, i, &count) || count > WIDTH_MAX || (count > 0 && most > 0 && count != most))
+            return error_set(b->error, ERR_UNSUPPORTED, "KV heads of block %u: none, or as many as in others", i);
+        if (count > 0) most = count;
+    }
+    if (most == 0) return error_set(b->error, ERR_UNSUPPORTED, "a model without KV heads is not supported");
+    p->kv_heads = (uint32_t)most;
+    return 0;
+}
+
 static int read_plain_heads(struct builder *b) {
     struct model_params *p = &b->m->params;
     int rc;
-    if ((rc = read_count_or(b, "attention.head_count_kv", WIDTH_MAX, p->heads, &p->kv_heads)) < 0) return rc;
+    if ((rc = read_kv_heads(b)) < 0) return rc;
     if (p->heads % p->kv_heads != 0)
         return error_set(b->error, ERR_INVALID, "%u heads cannot share %u key/value heads evenly", p->heads,
                          p->kv_heads);
@@ -312,9 +336,24 @@ static int read_chunks(struct builder *b) {
     return 0;
 }
 
+/* A convolution sees a window; there cannot be windows of attention beside it. */
+static int read_convolution(struct builder *b) {
+    struct model_params *p = &b->m->params;
+    uint32_t window = 0;
+    int rc = read_count(b, "shortconv.l_cache", CONVOLUTION_MAX, &p->convolution);
+    if (rc == 0) rc = read_optional(b, "attention.sliding_window", &window);
+    if (rc < 0) return rc;
+    if (window > 0 || (uint64_t)p->heads * p->head_dim_v != p->embd)
+        return error_set(b->error, ERR_UNSUPPORTED, "convolutions beside a window of %u, or %u heads of %u channels",
+                         window, p->heads, p->head_dim_v);
+    p->window = p->convolution;
+    return 0;
+}
+
 static int read_window(struct builder *b) {
     struct model_params *p = &b->m->params;
     uint32_t only = b->family->window_layers;
+    if (b->family->traits & FAMILY_CONVOLVES) return read_convolution(b);
     if (b->family->traits & FAMILY_CHUNKED) return read_chunks(b);
     if (b->family->global_every == 0 || (only > 0 && only != p->layers)) return 0;
     return read_optional(b, "attention.sliding_window", &p->window);
@@ -458,7 +497,7 @@ static int read_pattern(struct builder *b, const struct gguf_value **list, uint3
 
 int builder_read_layers(struct builder *b) {
     const struct model_params *p = &b->m->params;
-    const struct gguf_value *list = NULL;
+    const struct gguf_value *list = NULL, *kv_heads = kv_heads_of_layers(b);
     uint32_t every = 0, still = b->family->still_every;
     bool windows = p->window > 0 || p->reach > 0;
     bool first = b->family->traits & FAMILY_GLOBAL_FIRST;
@@ -467,7 +506,11 @@ int builder_read_layers(struct builder *b) {
     for (uint32_t i = 0; i < p->layers; i++) {
         struct model_layer *l = &b->m->layers[i];
         int64_t local = every > 0 && (first ? i : i + 1) % every != 0;
+        uint64_t heads = 1;
         if (list) gguf_item_i64(list, i, &local);
+        if (kv_heads) gguf_item_u64(kv_heads, i, &heads);
+        l->convolves = heads == 0;
+        if (l->convolves) local = true;
         l->window = local ? p->window : 0;
         l->reach = local ? p->reach : 0;
         bool still_here = still > 0 && (i + 1) % still == 0;

@@ -52,6 +52,7 @@ struct model_params {
     enum model_pairing pairing;
     struct model_rope rope, rope_local; /* of layers that see everything, of those with a window */
     uint32_t window;                    /* positions that a layer with a window sees; 0: no layer has one */
+    uint32_t convolution;               /* some layers have a window of so many and no heads; 0: all attend */
     bool chunked;                       /* such a layer sees from the last multiple of `window` on */
     uint32_t reach;                     /* of an encoder, instead: how far it sees to either side */
     enum model_norm norm;

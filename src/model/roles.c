@@ -214,6 +214,15 @@ static int take_plain_attention(struct builder *b, uint32_t i) {
     return rc;
 }
 
+/* What comes into the sums and what gates them, the sums' weights, and the way out. */
+static int take_convolution(struct builder *b, uint32_t i) {
+    const struct model_params *p = &b->m->params;
+    struct model_layer *l = &b->m->layers[i];
+    int rc = take_weight(b, i, "shortconv.in_proj", 3ull * p->embd, p->embd, &l->convolution_in);
+    if (rc == 0) rc = take_weight(b, i, "shortconv.conv", p->embd, p->convolution, &l->convolution);
+    return rc == 0 ? take_weight(b, i, "shortconv.out_proj", p->embd, p->embd, &l->attn_output) : rc;
+}
+
 static int take_attention(struct builder *b, uint32_t i) {
     const struct model_params *p = &b->m->params;
     struct model_layer *l = &b->m->layers[i];
@@ -222,6 +231,7 @@ static int take_attention(struct builder *b, uint32_t i) {
              : norms_follow(b)   ? take_layer_norm(b, i - 1, "layer_output_norm", &l->attn_norm, &l->attn_norm_bias)
                                  : take_layer_norm(b, i, own, &l->attn_norm, &l->attn_norm_bias);
     if (rc < 0) return rc;
+    if (l->convolves) return take_convolution(b, i);
     return p->latent.kv_rank ? take_latent(b, i) : take_plain_attention(b, i);
 }
 
@@ -400,12 +410,14 @@ static int take_additions(struct builder *b) {
 
 static int take_last_norm(struct builder *b) {
     struct model *m = b->m;
+    const char *name = b->family->traits & FAMILY_CONVOLVES ? "token_embd_norm" : "output_norm"; /* LFM2's own way */
     int rc = norms_follow(b) ? take_layer_norm(b, m->params.layers - 1, "layer_output_norm", &m->output_norm,
                                                &m->output_norm_bias)
-                             : take_norm(b, "output_norm", &m->output_norm, &m->output_norm_bias);
+                             : take_norm(b, name, &m->output_norm, &m->output_norm_bias);
     if (rc == 0 && m->output_norm.bytes == 0 && !m->params.norms_bare)
-        rc = error_set(b->error, ERR_INVALID, "tensor %s is missing",
-                       norms_follow(b) ? "layer_output_norm.weight of the last layer" : "output_norm.weight");
+        rc = norms_follow(b)
+                 ? error_set(b->error, ERR_INVALID, "tensor layer_output_norm.weight of the last layer is missing")
+                 : error_set(b->error, ERR_INVALID, "tensor %s.weight is missing", name);
     return rc;
 }
 

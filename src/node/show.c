@@ -37,7 +37,7 @@ static uint64_t needs(const struct model *m, uint32_t context) {
     uint64_t bytes = model_layers_bytes(m, 0, m->params.layers) + model_ends_bytes(m);
     for (uint32_t i = 0; i < m->params.layers; i++) {
         uint32_t window = m->layers[i].window, kept = window > 0 && window < context ? window : context;
-        bytes += model_kv_bytes(m, KV_VALUE_BYTES) * kept;
+        bytes += kept * (window > 0 ? model_window_bytes(m, KV_VALUE_BYTES) : model_kv_bytes(m, KV_VALUE_BYTES));
     }
     return bytes;
 }

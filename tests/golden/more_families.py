@@ -19,7 +19,7 @@ TOKENS = [int(token) for token in np.random.default_rng([SEED, 99]).integers(0, 
 # Of families whose layers change their ways after many tokens: so many, of which the last ones count.
 FAR = {"llama4-far": 8200}
 # What the writer gives to every model, and some families do not have.
-LACKING = {"olmo": {"output_norm.weight"}}
+LACKING = {"olmo": {"output_norm.weight"}, "lfm2": {"output_norm.weight"}, "lfm2moe": {"output_norm.weight"}}
 POSITIONS, VOCAB = list(range(0, 48, 6)) + [47], list(range(3, 512, 64))
 
 
@@ -42,6 +42,11 @@ def many_experts(count):
 
 def gated_heads(f, layer):
     return {"attn_gate.weight": (f.heads * f.head_dim, f.embd)}
+
+
+def convolution(f, layer):
+    return {"shortconv.in_proj.weight": (3 * f.embd, f.embd), "shortconv.conv.weight": (f.embd, 3),
+            "shortconv.out_proj.weight": (f.embd, f.embd)}
 
 
 def output_bias(f, layer):
@@ -67,6 +72,7 @@ def families():
     shared = mixture | {"leading_dense_block_count": 1, "expert_shared_count": 1}
     sigmoid = {"expert_gating_func": 2, "expert_weights_norm": True, "expert_weights_scale": 2.5}
     chosen = t.leading(1, t.gated_ffn, t.experts(256, shared=256, select_bias=True))
+    unshared = t.leading(1, t.gated_ffn, t.experts(256, select_bias=True))
     cohere = dict(tied=True, norms=("attn_norm",), layer_norm=True, gain={"output_norm": 20.0},
                   keys={"logit_scale": 0.25})
     qwen3 = dict(head_dim=64, rope_dims=None, rope_base=1e6)
@@ -77,6 +83,12 @@ def families():
         parts = [t.attention(), many_experts(count)]
         return t.Family("llama4", parts, layers=layers, head_dim=64, rope_base=5e5, keys=keys, constants={
             "rope_freqs.weight": lambda rng: t.llama3_factors(rng, dims=64)})
+    def lfm2(name, ffn, **keys):
+        def mixed(f, layer):
+            return (t.attention(qk_norm="head") if layer in (2, 4) else convolution)(f, layer)
+        return t.Family(name, [mixed, ffn], layers=5, tied=True, rope_base=1e6, constants={
+            "token_embd_norm.weight": lambda rng: 5 * (1 + positions(rng)[0])}, keys=keys | {
+                "attention.head_count_kv": [0, 0, 2, 0, 2], "shortconv.l_cache": 3})
     biased_norms = dict(layer_norm=True, norm_bias=True)
     three_axes = {"rope.dimension_sections": [12, 10, 10, 0]}
     return {
@@ -172,6 +184,8 @@ def families():
                 "expert_shared_count": 1, "expert_weights_norm": True, "expert_weights_scale": 1.0,
                 "attention.q_lora_rank": 96, "rope.scaling.yarn_log_multiplier": 0.1,
                 "attention.temperature_scale": 0.5, "attention.temperature_length": 16}),
+        "lfm2": lfm2("lfm2", t.gated_ffn),
+        "lfm2moe": lfm2("lfm2moe", unshared, **mixture | {"leading_dense_block_count": 1, "expert_gating_func": 2}),
         "afmoe": t.Family("afmoe", [t.attention(qk_norm="head"), gated_heads, chosen], layers=5, head_dim=64,
                           norms=t.SANDWICH, **t.GEMMA_SCALES, keys=shared | {
                               "expert_weights_norm": True, "expert_weights_scale": 2.5,

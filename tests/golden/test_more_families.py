@@ -1,5 +1,6 @@
 """Logits of tiny models of families beyond those of the fixtures, as llama.cpp computes them, and one arithmetic."""
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,6 +73,19 @@ def test_bias_of_the_choice_may_have_no_suffix(tmp_path):
     with_suffix, _ = write("with", tmp_path, moved("exp_probs_b.bias"))
     without, _ = write("without", tmp_path, moved("exp_probs_b"))
     assert logits(without, TOKENS).tobytes() == logits(with_suffix, TOKENS).tobytes()
+
+
+@pytest.mark.parametrize("keys, reason", [
+    ({"attention.head_count_kv": [0, 0, 2, 0, 4]}, b"KV heads of block 4"),
+    ({"attention.head_count_kv": [0] * 5}, b"without KV heads"),
+    ({"attention.head_count_kv": [0, 0, 2]}, b"KV heads of block 3"),
+    ({"attention.sliding_window": 16}, b"beside a window of 16"),
+    ({"shortconv.l_cache": 0}, b"shortconv.l_cache")])
+def test_convolutions_that_are_not_known(tmp_path, keys, reason):
+    family = families()["lfm2"]
+    path, _ = write("odd", tmp_path, replace(family, keys=family.keys | keys))
+    result = run("debug", "logits", path, "--tokens=1")
+    assert result.returncode == 1 and reason in result.stderr
 
 
 def test_a_gate_where_none_is_known_is_refused(tmp_path):

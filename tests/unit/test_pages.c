@@ -151,6 +151,32 @@ static void windows_have_slots(void **state) {
     pages_deinit(&p);
 }
 
+static void a_layer_that_convolves_has_pages_of_its_own_size(void **state) {
+    static struct model_layer layers[3] = {
+        {.window = 3, .convolves = true}, {.window = 0}, {.window = 3, .convolves = true}};
+    static struct step step;
+    struct pages_shape mixed = shape;
+    struct pages p;
+    mixed.layers = 3;
+    mixed.context = 2000; /* 32 pages, 10 slots */
+    mixed.window = 3;
+    mixed.convolved = 100;
+    mixed.of_model = layers;
+    uint64_t slots = (uint64_t)mixed.sessions * 10, pages = (uint64_t)mixed.sessions * 32;
+    assert_int_equal(pages_bytes(&mixed), (2 * slots * 100 + pages * 3 * (16 + 8)) * 64 * sizeof(float));
+    assert_int_equal(pages_init(&p, &mixed, NULL), 0);
+    step.page_count = 1;
+    step.pages[0] = (struct step_page){0, 0, 7, 7, 4, 4};
+    assert_int_equal(pages_map(&p, &step, NULL), 0);
+    float *first = pages_convolved(&p, 0, 0, 0), *last = pages_convolved(&p, 2, 0, 0);
+    for (size_t i = 0; i < 64 * 100; i++) last[i] = (first[i] = (float)i) + 1;
+    step.pages[0] = (struct step_page){1, 0, 8, 7, 5, 4};
+    assert_int_equal(pages_map(&p, &step, NULL), 0);
+    assert_memory_equal(pages_convolved(&p, 0, 1, 0), first, 64 * 100 * sizeof(float));
+    assert_memory_equal(pages_convolved(&p, 2, 1, 0), last, 64 * 100 * sizeof(float));
+    pages_deinit(&p);
+}
+
 static void absurd_sizes_are_refused(void **state) {
     struct pages_shape huge = shape;
     struct pages p;
@@ -202,6 +228,7 @@ int main(void) {
         cmocka_unit_test(a_page_begins_as_a_copy),
         cmocka_unit_test(own_slots_are_enough),
         cmocka_unit_test(windows_have_slots),
+        cmocka_unit_test(a_layer_that_convolves_has_pages_of_its_own_size),
         cmocka_unit_test(absurd_sizes_are_refused),
         cmocka_unit_test(elementary_functions_are_exact),
         cmocka_unit_test(frequencies_are_powers_of_the_base),

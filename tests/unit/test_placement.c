@@ -26,6 +26,7 @@ static struct placement_model sample_model(uint32_t layers) {
                                 .ends_bytes = 200 * MIB,
                                 .head_bytes = 100 * MIB,
                                 .kv_bytes = 1024,
+                                .window_kv_bytes = 1024,
                                 .scratch_bytes = 10 * MIB,
                                 .ends_scratch_bytes = 5 * MIB,
                                 .hidden_bytes = 8192,
@@ -71,7 +72,7 @@ static void windows_keep_less(void **state) {
     struct placement_device d[] = {device(1, 2 * gib, 5 * gb_per_s)};
     m.kv_page = 64;
     m.window_positions = 1024;
-    m.kv_bytes = 128 << 10;
+    m.kv_bytes = m.window_kv_bytes = 128 << 10;
     plan(&m, (struct placement_options){0}, d, 1); /* 10 x 4 x 4096 x 128 KiB */
     assert_false(result.fits);
     for (uint32_t i = 0; i < 10; i++) m.has_window[i] = i % 5 != 4;
