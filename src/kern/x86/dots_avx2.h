@@ -80,10 +80,13 @@ SIMD_INLINE __m256i four_times_8(const int8_t *q) {
     __builtin_memcpy(&four, q, sizeof four);
     return _mm256_set1_epi32(four);
 }
+/* Sums are made now: compilers like to keep all products of a block, in memory, and to add them at its end. */
+SIMD_INLINE void now(i32x16 *sum) { __asm__("" : "+x"(sum->low), "+x"(sum->high)); }
 SIMD_INLINE void dots_add(struct dots *d, u8x64 w, const int8_t *q) {
     __m256i a = four_times_8(q);
     d->part.low = _mm256_add_epi16(d->part.low, _mm256_maddubs_epi16(w.low, a));
     d->part.high = _mm256_add_epi16(d->part.high, _mm256_maddubs_epi16(w.high, a));
+    now(&d->part);
 }
 /* |w| is at most 128 and |q| at most 127, so a pair is at most 32512. */
 SIMD_INLINE __m256i signed_products(__m256i w, __m256i a) {
@@ -95,6 +98,7 @@ SIMD_INLINE void dots_add_bytes(struct dots *d, u8x64 w, const int8_t *q) {
     __m256i a = four_times_8(q);
     d->sum.low = _mm256_add_epi32(d->sum.low, signed_products(w.low, a));
     d->sum.high = _mm256_add_epi32(d->sum.high, signed_products(w.high, a));
+    now(&d->sum);
 }
 SIMD_INLINE void dots_flush(struct dots *d) {
     __m256i ones = _mm256_set1_epi16(1);

@@ -8,7 +8,7 @@
 
 enum {
     SIMD_TOKENS = 4,       /* tokens of an integer tile: eight 16-bit sums of 16 registers */
-    SIMD_TOKENS_PARTS = 2, /* where a block has two sums */
+    SIMD_TOKENS_PARTS = 4, /* where a block has two sums: some wait in L1, yet weights are unpacked less often */
     SIMD_CHAINS = 6,       /* accumulators of a tile of float products */
     SIMD_QUERIES = 2,      /* queries of an attention tile */
     SIMD_SIGNED_BYTES = 1, /* dots_add_bytes takes its offset of 128 off by itself */
