@@ -167,7 +167,7 @@ void explain_refusal(struct placement_result *result, struct costs *c, const str
     char list[240], remedy[120];
     uint64_t free = list_free(c, list, sizeof list);
     for (uint32_t i = 0; i < c->model->layer_count; i++) kv += costs_kv_bytes(c, i);
-    uint32_t context = context_that_fits(c, wish);
+    uint32_t context = result->context_fits = context_that_fits(c, wish);
     uint64_t need = weights + kv + scratch;
     if (context)
         snprintf(remedy, sizeof remedy, "--context %u would fit", context);

@@ -78,6 +78,7 @@ struct placement_left_out {
 struct placement_result {
     bool fits;
     char reason[2 * WIRE_REASON_BYTES]; /* why not, in numbers, and what would help */
+    uint32_t context_fits;              /* if it does not fit: a shorter context that would; 0: none does */
     struct wire_plan plan;              /* context and parallel are set also when it does not fit */
     char choice[2 * WIRE_REASON_BYTES]; /* of a plan that fits: what its time is made of, what the other way costs */
     uint64_t compute_ns, exchange_ns, hop_ns; /* predicted, of one token */

@@ -111,7 +111,7 @@ static void add_wish(struct daemon *d, const char *name) {
     d->wishes = w;
 }
 
-/* Where nothing fits, or nobody else is there, this node takes all of it. */
+/* Where nothing fits, by no context, or nobody else is there, this node takes all of it. */
 static void on_planned(struct daemon *d, const char *name, const struct wire_plan *plan) {
     struct error error = {0};
     if (plan)

@@ -502,9 +502,21 @@ static bool fits_never(const struct request *r, const struct node_effect *e) {
     return e->code == ERR_LIMIT && r->needs > cluster_bytes(r->daemon, false);
 }
 
+/* Who will hold which layers is wanted of a pull, also where their memory is too small for the usual context. */
+static bool plan_shorter(struct request *r, const struct node_effect *e) {
+    bool shorter = r->planned && e->result && !e->result->fits && e->result->context_fits > 0;
+    if (!shorter || r->options.context > 0) return false;
+    r->options.context = e->result->context_fits;
+    card_release(r->card);
+    r->card = NULL;
+    text_clear(&r->name);
+    open_on_pool(r);
+    return true;
+}
+
 void requests_reply(struct daemon *d, const struct node_effect *e) {
     struct request *r = find(d, e->request);
-    if (r == NULL) return;
+    if (r == NULL || plan_shorter(r, e)) return;
     if (e->code == 0 && r->needs > 0 && !r->done) stay_keep(d, e->instance, WIRE_KEEP_FOREVER); /* loaded by hand */
     if (r->pulled) (void)stock_pause_planning(d->stock, text_str(&r->name));
     if (r->planned)

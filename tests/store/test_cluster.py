@@ -1,4 +1,5 @@
 """A cluster that pulls: the hub serves each byte once, each node keeps its part, nodes give what they have."""
+import re
 import shutil
 import signal
 import subprocess
@@ -103,6 +104,18 @@ def test_four_nodes_pull_and_load_later(cluster, hub, wide):
     assert listed["name"] == "org/wide" and listed["size_bytes"] == size
     nodes[0].cli("load", "org/wide")
     assert logits(nodes[3], "org/wide") == reference(wide) and hub.served <= 1.02 * size
+
+
+def test_memory_too_small_for_the_usual_context_shares_a_pull(cluster, hub, wide):
+    hub.add("org/wide", "w-Q8_0.gguf", wide)
+    nodes = cluster(4, "--memory", "40M").nodes
+    nodes[0].cli("pull", "org/wide")
+    disks = sorted(disk(n) for n in nodes)
+    refused = nodes[0].fails("load", "org/wide")
+    nodes[0].cli("load", "org/wide", "--context", re.search(r"--context (\d+) would fit", refused)[1])
+    shares = sorted(m["weights_bytes"] for s in nodes[0].json("ps")[0]["stages"] for m in s["members"])
+    assert all(held <= 1.1 * share + (1 << 20) for held, share in zip(disks, shares, strict=True)), (disks, shares)
+    assert hub.served <= 1.02 * wide.stat().st_size
 
 
 def test_all_pull_at_once(cluster, hub, wide):

@@ -142,6 +142,7 @@ static void a_shorter_context_is_offered(void **state) {
     plan(&m, (struct placement_options){.context = 4096, .parallel = 4}, d, 1);
     assert_false(result.fits);
     assert_non_null(strstr(result.reason, "--context 2048 would fit"));
+    assert_int_equal(result.context_fits, 2048);
     plan(&m, (struct placement_options){.context = 2048, .parallel = 4}, d, 1);
     assert_true(result.fits);
 }
