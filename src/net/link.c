@@ -12,11 +12,13 @@
 #include "base/bytes.h"
 #include "net/tls.h"
 #include "os/clock.h"
+#include "wire/store.h"
 
 enum {
     READS_PER_PUMP = 64,            /* of up to TLS_IN_BYTES each */
     FRAME_CAPACITY_MIN = 16 * 1024, /* so that a buffer fits the next frame too */
-    SPARE_BYTES_MAX = 4 << 20,
+    SPARE_BYTES_MAX = WIRE_STORE_CHUNK_BYTES_MAX + WIRE_STORE_HEAD_BYTES_MAX,
+    FLUSH_BYTES = 128 << 10, /* of a long frame leave before the rest of it is encrypted */
 };
 
 struct frame {
@@ -224,10 +226,11 @@ enum link_state link_pump(struct link *l) {
     return l->state;
 }
 
-/* Fill records to the brim: short parts are joined in a buffer, long ones are encrypted where they are. */
+/* Fill records to the brim: short parts are joined in a buffer, long ones are encrypted where they are. A long frame is
+ * sent while it is made. */
 static int encrypt_parts(struct link *l, const struct iovec *parts, unsigned part_count) {
     uint8_t joined[TLS_RECORD_BYTES];
-    size_t joined_len = 0;
+    size_t joined_len = 0, unsent = 0;
     int rc = 0;
     for (unsigned i = 0; i < part_count; i++) {
         const uint8_t *at = parts[i].iov_base;
@@ -247,6 +250,11 @@ static int encrypt_parts(struct link *l, const struct iovec *parts, unsigned par
             }
             at += len;
             left -= len;
+            unsent += len;
+            if (unsent >= FLUSH_BYTES) {
+                flush(l);
+                unsent = 0;
+            }
         }
     }
     if (rc == 0 && joined_len > 0) rc = tls_encrypt(&l->tls, joined, joined_len, &l->error);
