@@ -1,5 +1,7 @@
 #include "node/census.h"
 
+#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,17 +97,49 @@ size_t stock_census(struct stock *s, const struct stock_share *about, struct sto
 
 /* ---- answering ---- */
 
+/* What is told of this node's disks. */
+struct look {
+    struct aside aside;
+    const struct stock_options *options;
+    struct stock_share share;
+    uint64_t request;
+    uint16_t mate;
+};
+
+static void look(struct aside *a) {
+    struct look *l = (struct look *)a;
+    l->options->share(l->options->context, &l->share);
+}
+
+static void tell(struct mate *to, const struct look *l) {
+    const struct stock_share *share = &l->share;
+    struct wire_store answer = {.type = WIRE_STORE_SHARE,
+                                .request = l->request,
+                                .state = share->bytes_total > 0 ? WIRE_STORE_HERE : WIRE_STORE_ABSENT,
+                                .bytes_done = share->bytes_here,
+                                .bytes_total = share->bytes_total,
+                                .code = share->error.code};
+    if (share->error.code) snprintf(answer.text, sizeof answer.text, "%.*s", WIRE_REASON_BYTES - 1, share->error.text);
+    memcpy(answer.fingerprint, share->fingerprint, sizeof answer.fingerprint);
+    mates_send(to, &answer);
+}
+
+static void end_look(struct stock *s, struct aside *a) {
+    struct look *l = (struct look *)a;
+    struct mate *to = s ? mates_number(s, l->mate) : NULL;
+    if (to) tell(to, l);
+    free(l);
+}
+
 void census_answer(struct stock *s, struct mate *from, const struct wire_store *m) {
-    struct stock_share share = {.remove = m->state > 0};
-    struct wire_store answer = {.type = WIRE_STORE_SHARE, .request = m->request, .state = WIRE_STORE_ABSENT};
-    memcpy(share.fingerprint, m->fingerprint, sizeof share.fingerprint);
-    snprintf(share.name, sizeof share.name, "%s", m->name);
-    s->options.share(s->options.context, &share);
-    if (share.bytes_total > 0) answer.state = WIRE_STORE_HERE;
-    answer.bytes_done = share.bytes_here;
-    answer.bytes_total = share.bytes_total;
-    answer.code = share.error.code;
-    if (share.error.code) snprintf(answer.text, sizeof answer.text, "%.*s", WIRE_REASON_BYTES - 1, share.error.text);
-    memcpy(answer.fingerprint, m->fingerprint, sizeof answer.fingerprint);
-    mates_send(from, &answer);
+    struct look *l = calloc(1, sizeof *l);
+    assert(l != NULL);
+    l->aside = (struct aside){.visits = true, .run = look, .finish = end_look};
+    l->options = &s->options;
+    l->share.remove = m->state > 0;
+    memcpy(l->share.fingerprint, m->fingerprint, sizeof l->share.fingerprint);
+    snprintf(l->share.name, sizeof l->share.name, "%s", m->name);
+    l->request = m->request;
+    l->mate = from->number;
+    aside_go(s->asides, &l->aside);
 }

@@ -50,7 +50,7 @@ static void dial_stock(void *context, uint64_t node) {
     mailbox_post(&d->mailbox, &c->letter);
 }
 
-/* The stock's thread. */
+/* A thread of its own. */
 static int locate(void *context, const uint8_t *fingerprint, const char *name, char path[STOCK_PATH_BYTES]) {
     struct daemon *d = context;
     struct card *card;
@@ -62,7 +62,7 @@ static int locate(void *context, const uint8_t *fingerprint, const char *name, c
     return there ? 0 : ERR_NOT_FOUND;
 }
 
-/* The stock's thread. */
+/* A thread of its own. */
 static void tell_share(void *context, struct stock_share *share) {
     struct daemon *d = context;
     struct stock_view view;

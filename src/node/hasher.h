@@ -1,7 +1,6 @@
 /* Chunks of files read back and hashed, on a thread of their own: a SHA-256 of the chunk, one over a whole file
- * whose chunks come in their order, or what that one makes of a chunk from the state before it. What was hashed
- * begins its way to the disk. Jobs are done in the order in which they are given; results go back through a queue
- * that the giver empties. */
+ * whose chunks come in their order, or what that one makes of a chunk from the state before it. Jobs are done in the
+ * order in which they are given; results go back through a queue that the giver empties. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

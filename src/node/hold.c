@@ -115,6 +115,19 @@ static int make_owners(struct pull *p, struct error *error) {
     return p->owners ? 0 : error_set(error, ERR_NOMEM, "out of memory");
 }
 
+/* Runs of another plan began and ended elsewhere. A hash that was handed to this node is true under any plan. */
+static void forget_chains(struct pull *p) {
+    for (size_t i = 0; i < p->parcel.manifest.file_count; i++) {
+        struct transfer_file *f = &p->parcel.transfer.files[i];
+        struct pull_chain *chain = &p->chain_states[i];
+        f->proof = f->hashed && !f->verified;
+        if (p->whole) continue;
+        f->chain = f->chain_awaited = chain->waits = false;
+        f->chain_round++;
+        chain->early = chain->taken && p->plan->members[p->owners[i][chain->taken_chunk]].node == mates_self(p->stock);
+    }
+}
+
 static void ask_members(struct pull *p);
 
 int hold_begin(struct pull *p, struct error *error) {
@@ -138,10 +151,7 @@ int hold_begin(struct pull *p, struct error *error) {
         source_close(&source);
     }
     model_deinit(&m);
-    for (size_t i = 0; rc == 0 && i < p->parcel.manifest.file_count; i++) {
-        struct transfer_file *f = &p->parcel.transfer.files[i];
-        f->proof = f->hashed && !f->verified;
-    }
+    if (rc == 0) forget_chains(p);
     p->asked_us = 0;
     p->planned_us = clock_us();
     p->proof_us = 0;
@@ -464,6 +474,7 @@ static void take_chunk(struct pull *p, struct mate *from, const struct wire_stor
     } else if (parcel_write(&p->parcel, m->file, (uint64_t)m->chunk * c->chunk_bytes, m->bytes, m->len, &why) < 0) {
         pull_fail(p, &why);
     } else {
+        drain_give(p->stock->drain, p->parcel.files[m->file].data, (uint64_t)m->chunk * c->chunk_bytes, m->len);
         p->given_bytes += m->len;
         transfer_given(&p->parcel.transfer, m->file, m->chunk, from->number, clock_us(), &p->effects);
     }
@@ -640,7 +651,8 @@ void hold_chain(struct pull *p, const struct wire_store *m) {
     } else {
         memcpy(chain->seed, m->hash, sizeof chain->seed);
         chain->early = p->owners == NULL; /* the plan is not read yet */
-        chain->early_chunk = m->chunk;
+        chain->taken = m->chunk < p->parcel.transfer.files[m->file].chunks.count;
+        chain->taken_chunk = m->chunk;
         if (p->owners) take_chain(p, m->file, m->chunk);
     }
 }
@@ -648,7 +660,7 @@ void hold_chain(struct pull *p, const struct wire_store *m) {
 static void take_early_chains(struct pull *p) {
     for (uint32_t file = 0; file < p->parcel.manifest.file_count; file++) {
         struct pull_chain *chain = &p->chain_states[file];
-        if (chain->early) take_chain(p, file, chain->early_chunk);
+        if (chain->early) take_chain(p, file, chain->taken_chunk);
         chain->early = false;
     }
 }

@@ -9,13 +9,13 @@
 #include <unistd.h>
 
 #include "node/census.h"
-#include "node/mates.h"
+#include "node/depot.h"
 #include "node/hold.h"
-#include "node/pulled.h"
+#include "node/mates.h"
 #include "os/clock.h"
 #include "os/file.h"
 
-enum { DIAL_US = 1000000, STRANGER_US = 5000000, FAVOURS_MAX = 64, DEPOT_IDLE_US = 30000000 };
+enum { DIAL_US = 1000000, STRANGER_US = 5000000, FAVOURS_MAX = 64, PARKED_MAX = 1024 };
 
 struct arrival {
     struct arrival *next;
@@ -31,11 +31,11 @@ struct favour {
     uint32_t file, chunk;
 };
 
-/* A model that is here whole and not being pulled, open. */
-struct depot {
-    struct depot *next;
-    struct parcel parcel;
-    uint64_t used_us;
+/* A message about a model that is looked for. */
+struct parked {
+    struct parked *next;
+    uint16_t mate;
+    struct wire_store message;
 };
 
 /* ---- sending ---- */
@@ -45,108 +45,6 @@ bool mates_send(struct mate *m, struct wire_store *message) {
     size_t len = wire_store_encode(message, head, sizeof head);
     struct iovec parts[] = {{head, len}, {(void *)(uintptr_t)message->bytes, message->len}};
     return link_send(m->link, parts, message->len > 0 ? 2 : 1) == 0;
-}
-
-/* ---- models that can be given away ---- */
-
-static void free_depot(struct depot *d) {
-    parcel_close(&d->parcel);
-    free(d);
-}
-
-static bool is_model(const struct parcel *p, const uint8_t *fingerprint) {
-    return p->manifest.known && memcmp(p->manifest.fingerprint, fingerprint, WIRE_FINGERPRINT_BYTES) == 0;
-}
-
-/* Being pulled or held here, or opened before. */
-static struct parcel *find_open(struct stock *s, const uint8_t *fingerprint) {
-    for (struct pull *p = s->pulls; p; p = p->next)
-        if (p->open && is_model(&p->parcel, fingerprint)) return &p->parcel;
-    for (struct depot *d = s->depots; d; d = d->next) {
-        if (!is_model(&d->parcel, fingerprint)) continue;
-        d->used_us = clock_us();
-        return &d->parcel;
-    }
-    return NULL;
-}
-
-static struct parcel *add_depot(struct stock *s, const struct depot *opened) {
-    struct depot *d = malloc(sizeof *d);
-    assert(d != NULL);
-    *d = *opened;
-    d->used_us = clock_us();
-    d->next = s->depots;
-    s->depots = d;
-    return &d->parcel;
-}
-
-/* A file or folder that somebody put there: all of it is here, and nobody knows its hashes. */
-static struct parcel *open_plain(struct stock *s, const uint8_t *fingerprint, const char *name, const char *path) {
-    struct depot d = {0};
-    if (parcel_open_plain(&d.parcel, path, name, fingerprint, NULL) < 0) return NULL;
-    return add_depot(s, &d);
-}
-
-static struct parcel *open_folder(struct stock *s, const char *folder, struct manifest *m) {
-    struct depot d = {0};
-    struct parcel *open = m->known ? find_open(s, m->fingerprint) : NULL;
-    if (open == NULL && parcel_open(&d.parcel, folder, m, 1, NULL) == 0) open = add_depot(s, &d);
-    return open;
-}
-
-static struct parcel *open_pulled(struct stock *s, struct pulled_search here) {
-    struct manifest m;
-    if (!pulled_find(s->options.home, &here) || parcel_manifest(here.path, &m, NULL) < 0) return NULL;
-    struct parcel *open = m.known ? open_folder(s, here.path, &m) : NULL;
-    manifest_deinit(&m);
-    return open;
-}
-
-static struct parcel *open_depot(struct stock *s, const uint8_t *fingerprint, const char *name) {
-    char path[STOCK_PATH_BYTES], folder[PARCEL_PATH_BYTES];
-    struct manifest m;
-    struct parcel *pulled = open_pulled(s, (struct pulled_search){.fingerprint = fingerprint});
-    if (pulled) return pulled;
-    if (s->options.locate(s->options.context, fingerprint, name, path) < 0) return NULL;
-    if (parcel_manifest_of(path, &m, folder) < 0) return open_plain(s, fingerprint, name, path);
-    struct parcel *open = open_folder(s, folder, &m);
-    manifest_deinit(&m);
-    return open;
-}
-
-static struct parcel *open_named(struct stock *s, const char *name) {
-    struct origin origin;
-    if (origin_parse(&origin, name, NULL) < 0) return NULL;
-    return open_pulled(s, (struct pulled_search){.origin = &origin});
-}
-
-static struct parcel *obtain(struct stock *s, const uint8_t *fingerprint) {
-    struct parcel *open = find_open(s, fingerprint);
-    return open ? open : open_depot(s, fingerprint, "");
-}
-
-void mates_close_depot(struct stock *s, const char *path) {
-    for (struct depot **at = &s->depots; *at;) {
-        struct depot *d = *at;
-        if (strcmp(d->parcel.path, path) != 0) {
-            at = &d->next;
-            continue;
-        }
-        *at = d->next;
-        free_depot(d);
-    }
-}
-
-static void close_idle(struct stock *s, uint64_t now_us) {
-    for (struct depot **at = &s->depots; *at;) {
-        struct depot *d = *at;
-        if (now_us < d->used_us + DEPOT_IDLE_US) {
-            at = &d->next;
-            continue;
-        }
-        *at = d->next;
-        free_depot(d);
-    }
 }
 
 /* ---- answering ---- */
@@ -163,10 +61,9 @@ static void give_model(struct stock *s, struct mate *to, const struct wire_store
     bool by_name = memcmp(m->fingerprint, none, sizeof none) == 0;
     struct pull *pull = hold_find(s, by_name ? NULL : m->fingerprint, m->name);
     struct parcel *p = pull && pull->open ? &pull->parcel : NULL;
-    if (p == NULL && !by_name) p = find_open(s, m->fingerprint);
-    if (p == NULL && !by_name) p = open_depot(s, m->fingerprint, m->name);
+    if (p == NULL && !by_name) p = depot_find_open(s, m->fingerprint);
     bool coming = pull && pull_under_way(pull);
-    if (p == NULL && by_name && !coming) p = open_named(s, m->name);
+    if (p == NULL && by_name && !coming) p = depot_named(s, m->name);
     if (p && p->manifest.known) {
         manifest_write(&p->manifest, &json);
         answer.state = coming ? WIRE_STORE_COMING : WIRE_STORE_HERE;
@@ -181,7 +78,7 @@ static void give_model(struct stock *s, struct mate *to, const struct wire_store
 }
 
 static void give_map(struct stock *s, struct mate *to, const struct wire_store *m) {
-    struct parcel *p = obtain(s, m->fingerprint);
+    struct parcel *p = depot_find_open(s, m->fingerprint);
     struct wire_store answer = {.type = WIRE_STORE_MAP, .request = m->request, .file = m->file};
     memcpy(answer.fingerprint, m->fingerprint, sizeof answer.fingerprint);
     uint8_t *map = NULL;
@@ -197,45 +94,53 @@ static void give_map(struct stock *s, struct mate *to, const struct wire_store *
     free(map);
 }
 
-/* ERR_NOT_FOUND: it is not here and will not be; ERR_AGAIN: it is on its way, or the link is full. */
+static bool reserve_lent(struct stock *s, size_t bytes) {
+    if (bytes <= s->lent_bytes) return true;
+    free(s->lent);
+    s->lent = malloc(bytes);
+    s->lent_bytes = s->lent ? bytes : 0;
+    return s->lent != NULL;
+}
+
+static bool send_chunk(struct mate *to, const struct favour *f, const uint8_t *bytes, uint32_t len) {
+    struct wire_store answer = {.type = WIRE_STORE_CHUNK,
+                                .request = f->request,
+                                .file = f->file,
+                                .chunk = f->chunk,
+                                .state = bytes ? WIRE_STORE_HERE : WIRE_STORE_ABSENT,
+                                .bytes = bytes,
+                                .len = len};
+    memcpy(answer.fingerprint, f->fingerprint, sizeof answer.fingerprint);
+    return mates_send(to, &answer);
+}
+
+/* ERR_NOT_FOUND: it is not here and will not be; ERR_AGAIN: it is on its way, or looked for, or the link is full. */
 static int give_chunk(struct stock *s, struct mate *to, const struct favour *f) {
-    struct parcel *p = obtain(s, f->fingerprint);
-    if (p == NULL || f->file >= p->manifest.file_count) return ERR_NOT_FOUND;
+    bool sought;
+    struct parcel *p = depot_obtain(s, f->fingerprint, "", &sought);
+    if (p == NULL) return sought ? ERR_AGAIN : ERR_NOT_FOUND;
+    if (f->file >= p->manifest.file_count) return ERR_NOT_FOUND;
     const struct chunks *c = &p->transfer.files[f->file].chunks;
     if (f->chunk >= c->count) return ERR_NOT_FOUND;
     const struct chunk *k = &c->items[f->chunk];
     if (k->state == CHUNK_OPEN) return k->wanted && !p->transfer.stopped ? ERR_AGAIN : ERR_NOT_FOUND;
     if (!link_can_send(to->link)) return ERR_AGAIN;
-    struct wire_store answer = {.type = WIRE_STORE_CHUNK,
-                                .request = f->request,
-                                .file = f->file,
-                                .chunk = f->chunk,
-                                .state = WIRE_STORE_HERE,
-                                .len = chunks_size(c, f->chunk)};
-    memcpy(answer.fingerprint, f->fingerprint, sizeof answer.fingerprint);
-    uint8_t *bytes = malloc(answer.len);
+    if (depot_is_foreign(s, p)) {
+        (void)depot_read(s, p, to->number, f->file, f->chunk);
+        return ERR_AGAIN;
+    }
+    uint32_t len = chunks_size(c, f->chunk);
     struct file file = {.fd = p->files[f->file].data, .bytes = c->bytes};
-    int rc = bytes ? file_read_at(&file, (uint64_t)f->chunk * c->chunk_bytes, bytes, answer.len, NULL) : ERR_NOMEM;
-    answer.bytes = bytes;
-    if (rc == 0) mates_send(to, &answer);
-    free(bytes);
-    return rc == 0 ? 0 : ERR_NOT_FOUND;
-}
-
-static void refuse_chunk(struct mate *to, const struct favour *f) {
-    struct wire_store answer = {.type = WIRE_STORE_CHUNK,
-                                .request = f->request,
-                                .file = f->file,
-                                .chunk = f->chunk,
-                                .state = WIRE_STORE_ABSENT};
-    memcpy(answer.fingerprint, f->fingerprint, sizeof answer.fingerprint);
-    mates_send(to, &answer);
+    if (!reserve_lent(s, len) || file_read_at(&file, (uint64_t)f->chunk * c->chunk_bytes, s->lent, len, NULL) < 0)
+        return ERR_NOT_FOUND;
+    send_chunk(to, f, s->lent, len);
+    return 0;
 }
 
 /* True when the favour is done with. */
 static bool try_favour(struct stock *s, struct mate *m, const struct favour *f) {
     int rc = give_chunk(s, m, f);
-    if (rc == ERR_NOT_FOUND) refuse_chunk(m, f);
+    if (rc == ERR_NOT_FOUND) send_chunk(m, f, NULL, 0);
     return rc != ERR_AGAIN;
 }
 
@@ -259,7 +164,7 @@ static void take_favour(struct stock *s, struct mate *m, const struct wire_store
     memcpy(f.fingerprint, message->fingerprint, sizeof f.fingerprint);
     for (; *at; at = &(*at)->next) count++;
     if (count >= FAVOURS_MAX) {
-        refuse_chunk(m, &f);
+        send_chunk(m, &f, NULL, 0);
         return;
     }
     if (count == 0 && try_favour(s, m, &f)) return;
@@ -272,7 +177,7 @@ void mates_chunk_ready(struct stock *s, const struct pull *p, uint32_t file, uin
     for (struct mate *m = s->mates; m; m = m->next)
         for (struct favour **at = &m->favours; *at;) {
             struct favour *f = *at;
-            bool this_one = f->file == file && f->chunk == chunk && is_model(&p->parcel, f->fingerprint);
+            bool this_one = f->file == file && f->chunk == chunk && depot_is_model(&p->parcel, f->fingerprint);
             if (!this_one || !try_favour(s, m, f)) {
                 at = &f->next;
                 continue;
@@ -280,6 +185,22 @@ void mates_chunk_ready(struct stock *s, const struct pull *p, uint32_t file, uin
             *at = f->next;
             free(f);
         }
+}
+
+static bool is_of(const struct favour *f, const struct depot_reading *r) {
+    return f->file == r->file && f->chunk == r->chunk &&
+           memcmp(f->fingerprint, r->fingerprint, sizeof f->fingerprint) == 0;
+}
+
+void mates_take_reading(struct stock *s, const struct depot_reading *r) {
+    struct mate *m = mates_number(s, r->mate);
+    struct favour **at = m ? &m->favours : NULL;
+    while (at && *at && !is_of(*at, r)) at = &(*at)->next;
+    if (at == NULL || *at == NULL || !send_chunk(m, *at, r->code == 0 ? r->bytes : NULL, r->code == 0 ? r->len : 0))
+        return; /* nobody wants it any more, or it is read again */
+    struct favour *f = *at;
+    *at = f->next;
+    free(f);
 }
 
 /* A disk that has changed one chunk may have changed others. */
@@ -293,7 +214,7 @@ static void check_all(struct stock *s, const struct parcel *parcel) {
 
 /* Another node says that what this one gave is wrong. */
 static void take_wrong(struct stock *s, const struct mate *from, const struct wire_store *m) {
-    const struct parcel *parcel = obtain(s, m->fingerprint);
+    const struct parcel *parcel = depot_find_open(s, m->fingerprint);
     if (parcel == NULL || m->file >= parcel->manifest.file_count || parcel->files[m->file].map < 0) return;
     const struct chunks *c = &parcel->transfer.files[m->file].chunks;
     if (m->chunk >= c->count || c->items[m->chunk].state == CHUNK_OPEN) return;
@@ -315,7 +236,7 @@ void mates_tell_verified(struct stock *s, const uint8_t *fingerprint, uint32_t f
 
 /* Where the file is known to be right, its hash need not come round any further. */
 static void take_chain(struct stock *s, const struct wire_store *m) {
-    const struct parcel *parcel = obtain(s, m->fingerprint);
+    const struct parcel *parcel = depot_find_open(s, m->fingerprint);
     struct pull *p = hold_find(s, m->fingerprint, "");
     bool known = parcel && m->file < parcel->manifest.file_count && parcel->transfer.files[m->file].verified;
     if (m->type == WIRE_STORE_CHAIN && known)
@@ -337,9 +258,31 @@ static void take_hold(struct stock *s, const struct mate *from, const struct wir
     stock__hold(s, &m->plan, false, from->node, &error); /* an order to itself */
 }
 
+static bool is_about_a_model_here(const struct wire_store *m) {
+    static const uint8_t none[WIRE_FINGERPRINT_BYTES];
+    bool asks = m->type == WIRE_STORE_MODEL_GET || m->type == WIRE_STORE_MAP_GET || m->type == WIRE_STORE_WRONG ||
+                m->type == WIRE_STORE_CHAIN;
+    return asks && memcmp(m->fingerprint, none, sizeof none) != 0;
+}
+
+/* Until it is known whether the model is here. */
+static bool park(struct stock *s, const struct mate *from, const struct wire_store *m) {
+    bool sought = false;
+    struct parked **at = &s->parked;
+    size_t count = 0;
+    if (is_about_a_model_here(m)) (void)depot_obtain(s, m->fingerprint, m->name, &sought);
+    for (; sought && *at; at = &(*at)->next) count++;
+    if (!sought || count >= PARKED_MAX) return sought;
+    *at = malloc(sizeof **at);
+    assert(*at != NULL);
+    **at = (struct parked){NULL, from->number, *m};
+    return true;
+}
+
 static void take_message(struct stock *s, struct mate *from, const struct wire_store *m) {
     struct pull *p;
     from->heard_us = clock_us();
+    if (park(s, from, m)) return;
     switch (m->type) {
     case WIRE_STORE_MODEL_GET: give_model(s, from, m); break;
     case WIRE_STORE_MAP_GET: give_map(s, from, m); break;
@@ -359,6 +302,22 @@ static void take_message(struct stock *s, struct mate *from, const struct wire_s
     case WIRE_STORE_CHAIN:
     case WIRE_STORE_VERIFIED: take_chain(s, m); break;
     }
+}
+
+void mates_sought(struct stock *s, const uint8_t *fingerprint) {
+    for (struct parked **at = &s->parked; *at;) {
+        struct parked *q = *at;
+        struct mate *from = mates_number(s, q->mate);
+        bool about = memcmp(q->message.fingerprint, fingerprint, WIRE_FINGERPRINT_BYTES) == 0;
+        if (from && !about) {
+            at = &q->next;
+            continue;
+        }
+        *at = q->next;
+        if (from) take_message(s, from, &q->message);
+        free(q);
+    }
+    for (struct mate *m = s->mates; m; m = m->next) do_favours(s, m);
 }
 
 static int take_frames(struct stock *s, struct mate *m, struct error *error) {
@@ -503,19 +462,21 @@ void mates_turn(struct stock *s, uint64_t now_us) {
         *at = m->next;
         lose(s, m);
     }
-    close_idle(s, now_us);
+    depot_close_idle(s, now_us);
 }
 
 void mates_free(struct stock *s) {
     take_arrivals(s, 0);
+    free(s->lent);
     while (s->mates) {
         struct mate *next = s->mates->next;
         free_mate(s->mates);
         s->mates = next;
     }
-    while (s->depots) {
-        struct depot *next = s->depots->next;
-        free_depot(s->depots);
-        s->depots = next;
+    while (s->parked) {
+        struct parked *next = s->parked->next;
+        free(s->parked);
+        s->parked = next;
     }
+    depot_close_all(s);
 }

@@ -4,6 +4,7 @@
 
 enum { MATE_ASKED_MAX = 8 };
 
+struct depot_reading;
 struct favour;
 
 /* A link with another node's stock. Its number is what chunks remember of their giver. */
@@ -33,13 +34,14 @@ struct mate *mates_find(struct stock *s, uint64_t node); /* by id; NULL: no link
 struct mate *mates_number(struct stock *s, uint16_t number);
 void mates_dial(struct stock *s, uint64_t now_us);           /* whoever is there and has no link */
 bool mates_send(struct mate *m, struct wire_store *message); /* false: it does not take it now */
-/* A chunk is here: whoever waits for it gets it. */
+/* It is known whether the model is here: those who asked are answered. */
+void mates_sought(struct stock *s, const uint8_t *fingerprint);
+void mates_take_reading(struct stock *s, const struct depot_reading *r); /* whoever asked for it gets it */
 /* To all: the hash of the whole file is known to be right, or wrong. */
 void mates_tell_verified(struct stock *s, const uint8_t *fingerprint, uint32_t file, bool right);
+/* A chunk is here: whoever waits for it gets it. */
 void mates_chunk_ready(struct stock *s, const struct pull *p, uint32_t file, uint32_t chunk);
 /* The nodes that are there, without this one; how many. */
 size_t mates_peers(struct stock *s, uint64_t out[STOCK_PEERS_MAX]);
-/* A pull writes to this folder from now on: what was open of it to be given away is not all that there is. */
-void mates_close_depot(struct stock *s, const char *path);
 bool mates_is_peer(struct stock *s, uint64_t node);
 uint64_t mates_self(struct stock *s);

@@ -9,6 +9,7 @@
 #include "engine/model_file.h"
 #include "model/gguf.h"
 #include "model/safetensors.h"
+#include "node/depot.h"
 #include "node/hold.h"
 #include "node/hub.h"
 #include "node/mates.h"
@@ -119,7 +120,7 @@ static void open_parcel(struct pull *p, struct manifest *m, const char *path) {
     p->chains = calloc(p->parcel.manifest.file_count, sizeof *p->chains);
     p->chain_states = calloc(p->parcel.manifest.file_count + 1, sizeof *p->chain_states);
     p->from_peers = false;
-    mates_close_depot(p->stock, path);
+    depot_close(p->stock, path); /* what is open there to be given away is not all any more */
     if (p->chains == NULL || p->chain_states == NULL) {
         fail_code(p, ERR_NOMEM, "out of memory");
         return;
@@ -330,6 +331,7 @@ static int on_stream_data(void *context, const struct fetch_reply *reply, const 
                          f->path);
     int rc = parcel_write(&p->parcel, slot->file, slot->at, bytes, len, &p->error);
     if (rc < 0) return rc;
+    drain_give(p->stock->drain, p->parcel.files[slot->file].data, slot->at, len);
     slot->at += len;
     transfer_bytes(&p->parcel.transfer, slot->number, len, clock_us(), &p->effects);
     return 0;
@@ -413,8 +415,20 @@ static void keep_records(struct pull *p, const struct transfer_effect *e) {
         pull_fail(p, &why);
 }
 
+/* Of what comes in pieces the map is written once: a record is what is known when it is written. */
+static void join_records(struct pull *p, struct transfer_effect *run, const struct transfer_effect *e) {
+    uint32_t end = e->chunk + e->count, run_end = run->chunk + run->count;
+    if (e->file != run->file || e->chunk < run->chunk || e->chunk > run_end) {
+        keep_records(p, run);
+        *run = *e;
+    } else if (end > run_end) {
+        run->count = end - run->chunk;
+    }
+}
+
 /* Effects may cause more of them. */
 void pull_carry_out(struct pull *p) {
+    struct transfer_effect records = {0};
     for (size_t i = 0; i < p->effects.count; i++) {
         struct transfer_effect e = p->effects.items[i];
         switch (e.type) {
@@ -423,13 +437,14 @@ void pull_carry_out(struct pull *p) {
             if (p->slots[e.stream].fetch) fetch_cancel(p->slots[e.stream].fetch);
             p->slots[e.stream].fetch = NULL;
             break;
-        case TRANSFER_RECORD: keep_records(p, &e); break;
+        case TRANSFER_RECORD: join_records(p, &records, &e); break;
         case TRANSFER_CHECK: give_check(p, &e); break;
         case TRANSFER_WRONG: hold_wrong(p, e.file, e.chunk, e.giver); break;
         case TRANSFER_READY: hold_chunk_ready(p, e.file, e.chunk); break;
         }
     }
     p->effects.count = 0;
+    keep_records(p, &records);
 }
 
 void pull_recheck(struct pull *p, uint32_t file, uint32_t chunk) {
@@ -492,6 +507,7 @@ static void close_parcel(struct pull *p) {
     for (size_t i = 0; p->chains && i < p->parcel.manifest.file_count; i++) hasher_chain_free(p->chains[i]);
     free(p->chains);
     p->chains = NULL;
+    for (size_t i = 0; i < p->parcel.manifest.file_count; i++) drain_forget(p->stock->drain, p->parcel.files[i].data);
     parcel_close(&p->parcel);
     p->open = false;
 }

@@ -17,8 +17,8 @@ struct pull_slot {
 
 /* The hash of a file on its way from owner to owner. */
 struct pull_chain {
-    bool waits, early; /* to be handed on; came before the plan was read */
-    uint32_t next, early_chunk;
+    bool waits, early, taken; /* to be handed on; to be taken once the plan is read; was handed to this node */
+    uint32_t next, taken_chunk;
     uint8_t state[CHUNKS_HASH_BYTES], seed[CHUNKS_HASH_BYTES]; /* to hand on; where this node's part begins */
 };
 

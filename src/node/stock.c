@@ -206,6 +206,7 @@ static void run(void *context) {
         size_t count = mates_waits(s, waits, FETCH_WAITS_MAX);
         fetcher_turn(s->fetcher, waits, count, wait_ms(s, clock_us()));
         uint64_t now_us = clock_us();
+        asides_turn(s->asides);
         mates_turn(s, now_us);
         census_turn(s, now_us);
         obey_all(s, now_us);
@@ -234,11 +235,15 @@ int stock_new(struct stock **out, const struct stock_options *options, struct er
     pthread_mutex_init(&s->mutex, NULL);
     int rc = fetcher_new(&s->fetcher, options->agent, error);
     if (rc == 0) rc = hasher_new(&s->hasher, on_hashed, s, error);
+    if (rc == 0) rc = drain_new(&s->drain, error);
+    if (rc == 0) rc = asides_new(&s->asides, s, error);
     if (rc == 0) rc = thread_start(&s->thread, "stock", run, s);
     if (rc == 0) {
         *out = s;
         return 0;
     }
+    asides_free(s->asides);
+    drain_free(s->drain);
     hasher_free(s->hasher);
     fetcher_free(s->fetcher);
     free(s);
@@ -250,12 +255,14 @@ void stock_free(struct stock *s) {
     atomic_store(&s->ending, true);
     fetcher_wake(s->fetcher);
     thread_join(&s->thread);
+    asides_free(s->asides);
     free_orders(s->orders);
     while (s->pulls) {
         struct pull *next = s->pulls->next;
         pull_free(s->pulls);
         s->pulls = next;
     }
+    drain_free(s->drain);
     fetcher_free(s->fetcher);
     pthread_mutex_destroy(&s->mutex);
     free(s);

@@ -52,7 +52,7 @@ struct stock_options {
     void (*dial)(void *context, uint64_t node);
     /* The path of a model that lies on this node but was not pulled; `name` is what others call it. Any thread. */
     int (*locate)(void *context, const uint8_t *fingerprint, const char *name, char path[STOCK_PATH_BYTES]);
-    /* What this node has of a model, as `share` names it; or that it is deleted. Fills the rest. The stock's thread. */
+    /* What this node has of a model, as `share` names it; or that it is deleted. Fills the rest. Any thread. */
     void (*share)(void *context, struct stock_share *share);
     void *context;
 };

@@ -4,6 +4,8 @@
 #include <stdatomic.h>
 
 #include "net/fetch/fetch.h"
+#include "node/aside.h"
+#include "node/drain.h"
 #include "node/hasher.h"
 #include "node/stock.h"
 #include "os/thread.h"
@@ -14,6 +16,8 @@ struct order;
 struct pull;
 struct depot;
 struct mate;
+struct parked;
+struct search;
 struct mate_map;
 
 struct stock {
@@ -21,6 +25,7 @@ struct stock {
     struct thread thread;
     struct fetcher *fetcher;
     struct hasher *hasher;
+    struct drain *drain;
     struct pull *pulls; /* the thread's; the list and `told` of its members change under the mutex only */
     pthread_mutex_t mutex;
     struct order *orders, **orders_end; /* likewise, and those that are being obeyed: */
@@ -34,7 +39,12 @@ struct stock {
     uint64_t pull_number, census_number;
     struct census *censuses; /* under the mutex */
     uint64_t dialled_us;  /* when peers were dialled last */
-    struct depot *depots; /* models that are here whole, open to be given away */
+    uint8_t *lent;        /* a chunk that is given away; `lent_bytes` are reserved */
+    size_t lent_bytes;
+    struct asides *asides;
+    struct depot *depots;    /* models that are here whole, open to be given away */
+    struct search *searches; /* for others */
+    struct parked *parked;   /* messages about those, oldest first */
     uint64_t tell_us;     /* when to look at what changed */
     bool urgent;          /* now: a state changed */
 };
