@@ -56,9 +56,9 @@ def template_for(scripts, inner):
     return ("{%- for m in messages %}" + START + "{{ m.role }}: {{ m.content }}\n{%- endfor %}" + inner + after)
 
 
-def write(path, scripts, template="", controls=(), least=3):
+def write(path, scripts, template="", controls=(), least=3, whole=None):
     """scripts: name -> text. template: what the chat template shows besides, for the family's signs. least: letters of
-    a token, which long scripts need more of."""
+    a token, which long scripts need more of. whole: a chat template of the test's own instead."""
     controls = [END, START, *controls, *[f"<|s:{name}|>" for name in scripts], "<|s:after|>"]
     controls = list(dict.fromkeys(controls))
     tokens = [*controls, *BYTES.values(), named("qz")]
@@ -84,7 +84,7 @@ def write(path, scripts, template="", controls=(), least=3):
         head[after, before] = 2
     for weight, text in zip((0.5, 0.4, 0.3, 0.2, 0.1), (END, *map(named, '"},4'))):
         head[tokens.index(text)] += weight  # whatever has no successor ends, or ends what a grammar wants
-    save(path, tokens, types, template_for(scripts, template), embeddings, head)
+    save(path, tokens, types, whole or template_for(scripts, template), embeddings, head)
 
 
 def save(path, tokens, types, template, embeddings, head):
