@@ -1,15 +1,17 @@
 #include "engine/pace.h"
 
-enum { FIRST_ROWS = 16, BRIEF_ROWS = 512 };
+#include <stdbool.h>
+
+enum { FIRST_ROWS = 16, BRIEF_ROWS = 512, CROWD = 8 /* answers */, CROWD_STEPS = 4 /* in a row with prompts */ };
 
 /* Of the time of a step that only decodes: what prompts may take beside answers, and between their steps in a ring. */
-static const double beside = 1.0, between = 0.8;
-static const double brief_us = 25000; /* a step, where all prompts together are brief: nobody sees that */
+static const double beside = 1.0, in_crowd = 0.75, between = 0.8;
+static const double brief_us = 25000; /* a step beside few, where all prompts together are brief: nobody sees that */
 static const double weight = 0.2;     /* of what was seen last */
 static const double rows_max = 512;
 
-static double most_us(const struct pace *p, uint32_t decode_rows) {
-    return p->decode_us * (decode_rows > 0 ? beside : between);
+static double most_us(const struct pace *p, uint32_t answers, uint32_t decode_rows) {
+    return p->decode_us * (decode_rows == 0 ? between : answers < CROWD ? beside : in_crowd);
 }
 
 /* Many more, or fewer, decode than when it was measured. */
@@ -18,10 +20,11 @@ static bool has_changed(const struct pace *p, uint32_t decode_rows) {
 }
 
 uint32_t pace_rows(const struct pace *p, uint32_t answers, uint32_t decode_rows, uint32_t waiting, uint32_t most) {
-    bool brief = waiting <= BRIEF_ROWS;
+    bool crowd = answers >= CROWD, brief = waiting <= BRIEF_ROWS && !crowd;
+    bool rests = p->with >= (crowd ? CROWD_STEPS : 1);
     if (answers == 0) return most;
-    if (decode_rows > 0 && !brief && (p->rest || p->decode_us <= 0 || has_changed(p, decode_rows))) return 0;
-    double rows = p->rows > 0 ? p->rows : FIRST_ROWS, us = most_us(p, decode_rows);
+    if (decode_rows > 0 && !brief && (rests || p->decode_us <= 0 || has_changed(p, decode_rows))) return 0;
+    double rows = p->rows > 0 ? p->rows : FIRST_ROWS, us = most_us(p, answers, decode_rows);
     if (brief && us > 0 && us < brief_us) rows *= brief_us / us;
     return rows < 1 ? 1 : rows < most ? (uint32_t)rows : most;
 }
@@ -39,7 +42,7 @@ static void lead(struct pace *p, uint32_t prompt_rows, double took_us, double ma
 }
 
 void pace_learn(struct pace *p, uint32_t answers, uint32_t decode_rows, uint32_t prompt_rows, uint64_t us) {
-    if (decode_rows > 0) p->rest = prompt_rows > 0;
+    if (decode_rows > 0) p->with = prompt_rows > 0 ? p->with + 1 : 0;
     if (answers == 0 || decode_rows + prompt_rows == 0) return;
     if (prompt_rows == 0) {
         if (has_changed(p, decode_rows)) p->decode_us = 0;
@@ -49,5 +52,5 @@ void pace_learn(struct pace *p, uint32_t answers, uint32_t decode_rows, uint32_t
     }
     bool cut_short = prompt_rows < p->rows / 2; /* the prompt's end */
     if (p->decode_us > 0 && !cut_short)
-        lead(p, prompt_rows, (double)us - (decode_rows > 0 ? p->decode_us : 0), most_us(p, decode_rows));
+        lead(p, prompt_rows, (double)us - (decode_rows > 0 ? p->decode_us : 0), most_us(p, answers, decode_rows));
 }

@@ -3,12 +3,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "engine/pace.h"
 
-enum { MOST = 512, LONG = 4000, BRIEF = 100, STEPS = 600 };
+enum { MOST = 512, LONG = 4000, BRIEF = 100, STEPS = 600, CROWD = 8 };
 
 /* What a step costs here: reading the weights, each row, and reading the prompt's context if it has a row. */
 struct machine {
@@ -32,7 +33,8 @@ static void alone_a_prompt_takes_all(void **state) {
     assert_int_equal(pace_rows(&p, 0, 0, LONG, MOST), MOST);
 }
 
-/* Half of the steps are as short as ever, the others not much more than twice that, and prompts get their third. */
+/* Half of the steps are as short as ever, the others not much more than twice that, and prompts get their third. In a
+ * crowd four of five are longer, but by less. */
 static void answers_keep_their_pace(void **state) {
     static const struct machine machines[] = {
         {2000, 300, 0}, {2000, 100, 2000}, {100000, 900, 20000}, {500, 500, 0}, {3000, 5, 3000}};
@@ -45,11 +47,11 @@ static void answers_keep_their_pace(void **state) {
                 uint64_t us = step(&p, &machines[k], answers, answers, LONG, &rows);
                 if (i < 100) continue;
                 with += rows > 0;
-                assert_true(rows > 0 ? us < 5 * alone / 2 : us == alone);
+                assert_true(rows > 0 ? us < (answers < CROWD ? 5 : 4) * alone / 2 : us == alone);
                 whole += us;
                 of_prompts += us - alone;
             }
-            assert_true(2 * with <= STEPS - 100);
+            assert_true(with <= (STEPS - 100) * (answers < CROWD ? 0.5 : 0.8));
             assert_true(of_prompts * 5 > whole);
         }
 }
@@ -60,10 +62,10 @@ static void it_learns_again(void **state) {
     struct pace p = {0};
     uint32_t rows;
     for (int i = 0; i < 100; i++) step(&p, &m, 1, 1, LONG, &rows);
-    step(&p, &m, 40, 40, LONG, &rows);
+    step(&p, &m, 7, 7, LONG, &rows);
     assert_int_equal(rows, 0);
-    for (int i = 0; i < 20; i++) step(&p, &m, 40, 40, LONG, &rows);
-    assert_in_range(pace_rows(&p, 40, 40, LONG, MOST) + rows, 40, 60); /* one of them is none */
+    for (int i = 0; i < 20; i++) step(&p, &m, 7, 7, LONG, &rows);
+    assert_in_range(pace_rows(&p, 7, 7, LONG, MOST) + rows, 14, 20); /* one of them is none */
 }
 
 /* In a ring a step may hold no answer while one is under way in another. */
@@ -91,6 +93,81 @@ static void brief_prompts_are_done_with_soon(void **state) {
     assert_true(cost_us(&m, 1, rows) < 35000);
 }
 
+/* ---- a crowd ---- */
+
+enum { STREAMS = 64, TOKENS = 100 };
+
+struct stream {
+    uint32_t prompt, tokens; /* to come */
+    uint64_t last_us;        /* when the last token came; 0: none did */
+};
+
+/* Read so many rows of the prompts, in their order. */
+static void read_prompts(struct stream *all, uint32_t rows) {
+    for (int i = 0; i < STREAMS; i++) {
+        uint32_t taken = all[i].prompt < rows ? all[i].prompt : rows;
+        all[i].prompt -= taken;
+        rows -= taken;
+    }
+}
+
+/* What comes to those whose prompts are read; the gaps between one's tokens into `gaps`. Returns how many. */
+static uint32_t take_tokens(struct stream *all, uint64_t now_us, uint64_t *gaps) {
+    uint32_t count = 0;
+    for (struct stream *s = all; s < all + STREAMS; s++) {
+        if (s->prompt > 0 || s->tokens == 0) continue;
+        if (s->last_us > 0) gaps[count++] = now_us - s->last_us;
+        s->last_us = now_us;
+        s->tokens--;
+    }
+    return count;
+}
+
+/* All ask at once: the gaps between their tokens. Returns how many there are. */
+static uint32_t run_crowd(const struct machine *m, uint32_t prompt, uint64_t *gaps) {
+    struct stream all[STREAMS];
+    struct pace p = {0};
+    uint64_t now_us = 0;
+    uint32_t count = 0, answers, waiting;
+    for (int i = 0; i < STREAMS; i++) all[i] = (struct stream){prompt, TOKENS, 0};
+    do {
+        answers = waiting = 0;
+        for (int i = 0; i < STREAMS; i++) {
+            answers += all[i].prompt == 0 && all[i].tokens > 0;
+            waiting += all[i].prompt;
+        }
+        uint32_t rows = pace_rows(&p, answers, answers, waiting, MOST);
+        if (rows > waiting) rows = waiting;
+        uint64_t us = cost_us(m, answers, rows);
+        pace_learn(&p, answers, answers, rows, us);
+        read_prompts(all, rows);
+        now_us += us;
+        count += take_tokens(all, now_us, gaps + count);
+    } while (answers + waiting > 0);
+    return count;
+}
+
+static int compare(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* 99 of 100 tokens come within three times the median. */
+static void a_crowd_has_an_even_pace(void **state) {
+    static const struct machine machines[] = {{2000, 300, 0}, {3000, 600, 0},  {3000, 1500, 0},
+                                              {3000, 900, 0}, {10000, 300, 0}, {1000, 4000, 0}};
+    static uint64_t gaps[STREAMS * TOKENS];
+    for (unsigned k = 0; k < sizeof machines / sizeof *machines; k++)
+        for (uint32_t prompt = 40; prompt <= 80; prompt += 5) {
+            uint32_t count = run_crowd(&machines[k], prompt, gaps);
+            qsort(gaps, count, sizeof *gaps, compare);
+            uint64_t median = gaps[count / 2], most = gaps[count * 99 / 100];
+            if (most > 3 * median)
+                fail_msg("machine %u, prompts of %u: median %lu us, 99 %% within %lu us", k, prompt,
+                         (unsigned long)median, (unsigned long)most);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alone_a_prompt_takes_all),
@@ -98,6 +175,7 @@ int main(void) {
         cmocka_unit_test(it_learns_again),
         cmocka_unit_test(steps_between_answers_are_shorter),
         cmocka_unit_test(brief_prompts_are_done_with_soon),
+        cmocka_unit_test(a_crowd_has_an_even_pace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
