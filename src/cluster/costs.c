@@ -77,6 +77,19 @@ void costs_set_context(struct costs *c, uint32_t context) {
     c->layer_mean = m->layer_count ? (sum + m->layer_count - 1) / m->layer_count : 0;
 }
 
+void costs_set_requests(struct costs *c, uint32_t parallel) {
+    c->parallel = parallel;
+    costs_set_context(c, c->context);
+}
+
+void costs_remove(struct costs *c, uint32_t candidate) {
+    uint32_t behind = --c->count - candidate;
+    memmove(c->candidates + candidate, c->candidates + candidate + 1, behind * sizeof *c->candidates);
+    memmove(c->ways + candidate, c->ways + candidate + 1, behind * sizeof *c->ways);
+    for (uint32_t i = 0; i < c->count; i++)
+        memmove(c->ways[i] + candidate, c->ways[i] + candidate + 1, behind * sizeof **c->ways);
+}
+
 /* ---- links ---- */
 
 uint64_t costs_hop_ns(const struct costs *c, uint32_t from, const uint32_t *to, uint32_t count) {

@@ -44,8 +44,11 @@ struct costs {
 
 void costs_init(struct costs *c, const struct placement_model *model, const struct placement_options *options,
                 const struct placement_device *devices, uint32_t device_count, uint32_t context, uint32_t parallel);
-/* The same with another context. */
+/* The same with another context, or another number of requests at once. */
 void costs_set_context(struct costs *c, uint32_t context);
+void costs_set_requests(struct costs *c, uint32_t parallel);
+/* The same without a candidate: those behind it move up. */
+void costs_remove(struct costs *c, uint32_t candidate);
 
 /* amount * part / whole; whole > 0. */
 uint64_t costs_part(uint64_t amount, uint64_t part, uint64_t whole);

@@ -25,7 +25,7 @@ enum node_event_type {
     NODE_READINGS,       /* readings: of this host, now; told with the next heartbeats */
     NODE_REQUEST_PLAN,   /* request, model, options */
     NODE_REQUEST_LOAD,   /* request, model, options, any_options (no flags were given) */
-    NODE_REQUEST_STOP,   /* request, instance */
+    NODE_REQUEST_STOP,   /* request, instance, replicas */
     NODE_REQUEST_NODES,  /* request: all nodes measure everything anew */
     NODE_REQUEST_HEADER, /* request, fingerprint: fetch the header object from a node that has it */
     NODE_MODEL_ANSWER,   /* peer, request, found: answers NODE_LOOKUP_MODEL */
@@ -60,6 +60,7 @@ struct node_event {
     const struct placement_model *model;
     struct placement_options options;
     bool any_options;
+    bool replicas; /* those beside the instance too */
     const uint8_t *fingerprint; /* WIRE_FINGERPRINT_BYTES */
     bool found;
     uint64_t instance;

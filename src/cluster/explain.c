@@ -33,6 +33,13 @@ static struct amount milliseconds(uint64_t ns) {
     return a;
 }
 
+/* "3 requests". */
+static struct amount requests(uint32_t count) {
+    struct amount a;
+    snprintf(a.text, sizeof a.text, count == 1 ? "%u request" : "%u requests", count);
+    return a;
+}
+
 /* ---- a plan ---- */
 
 static const char *limit_of(const struct layout *l) {
@@ -51,11 +58,20 @@ static size_t explain_time(char *text, size_t capacity, const struct layout *l) 
     return len < capacity ? len : capacity;
 }
 
-void explain_choice(struct placement_result *result, const struct costs *c, const struct choice *choice) {
+static size_t explain_replicas(char *text, size_t capacity, const struct replicas *r) {
+    if (r->count == 1) return 0;
+    size_t len = (size_t)snprintf(text, capacity, "%u replicas, %s at once on each; in this one ", r->count,
+                                  requests(r->requests).text);
+    return len < capacity ? len : capacity;
+}
+
+void explain_choice(struct placement_result *result, const struct replicas *r) {
+    const struct choice *choice = &r->first;
     const struct layout *l = &choice->best;
     bool grouped = l->member_count > l->stage_count;
     uint64_t other_ns = grouped ? choice->pipeline_ns : choice->groups_ns;
-    size_t len = explain_time(result->choice, sizeof result->choice, l);
+    size_t len = explain_replicas(result->choice, sizeof result->choice, r);
+    len += explain_time(result->choice + len, sizeof result->choice - len, l);
     result->compute_ns = l->compute_ns;
     result->exchange_ns = l->exchange_ns;
     result->hop_ns = l->hop_ns;
@@ -105,9 +121,16 @@ static void explain_one(const struct costs *c, const struct search_wish *wish, c
         explain_slower(c, wish, &choice->best, candidate_of(c, d), reason, capacity);
 }
 
-void explain_left_out(struct placement_result *result, const struct costs *c, const struct search_wish *wish,
-                      const struct choice *choice, const struct placement_options *options,
-                      const struct placement_device *devices, uint32_t count) {
+static bool is_for_another(const struct replicas *r, const struct placement_device *d) {
+    for (uint32_t i = 0; i < r->other_count; i++)
+        if (r->others[i] == d) return true;
+    return false;
+}
+
+void explain_left_out(struct placement_result *result, const struct costs *c, const struct replicas *r,
+                      const struct placement_options *options, const struct placement_device *devices,
+                      uint32_t count) {
+    const struct choice *choice = &r->first;
     for (uint32_t i = 0; i < count; i++) {
         int candidate = candidate_of(c, &devices[i]);
         bool used =
@@ -115,7 +138,10 @@ void explain_left_out(struct placement_result *result, const struct costs *c, co
         if (used || (!result->fits && !devices[i].excluded[0])) continue;
         struct placement_left_out *out = &result->left_out[result->left_out_count++];
         out->node = devices[i].node;
-        explain_one(c, wish, choice, options, &devices[i], out->reason, sizeof out->reason);
+        if (is_for_another(r, &devices[i]))
+            snprintf(out->reason, sizeof out->reason, "it is for another replica of the model");
+        else
+            explain_one(c, &r->wish, choice, options, &devices[i], out->reason, sizeof out->reason);
     }
 }
 

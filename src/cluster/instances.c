@@ -66,6 +66,14 @@ static bool same_model(const struct instance *i, const uint8_t *fingerprint) {
     return memcmp(i->plan.fingerprint, fingerprint, WIRE_FINGERPRINT_BYTES) == 0;
 }
 
+bool instances_side_by_side(const struct instance *a, const struct instance *b) {
+    bool for_throughput = a->plan.aim == WIRE_FOR_THROUGHPUT && b->plan.aim == WIRE_FOR_THROUGHPUT;
+    if (a->id == b->id || !same_model(a, b->plan.fingerprint) || !for_throughput) return false;
+    for (uint32_t k = 0; k < a->plan.member_count; k++)
+        if (wire_plan_member(&b->plan, a->plan.members[k].node) >= 0) return false;
+    return true;
+}
+
 struct instance *instances_of_model(struct node *n, const uint8_t *fingerprint) {
     struct instance *best = NULL;
     for (uint32_t k = 0; k < n->instance_count; k++) {
@@ -164,6 +172,7 @@ static void begin_epoch(struct node *n, struct instance *i, const struct slice *
               i->plan.model, i->plan.member_count, i->plan.stage_count, (unsigned long long)i->epoch.number);
     instances_announce(n, i);
     tell_members(n, i, WIRE_LOAD, NULL);
+    growing_look(n, i, false);
 }
 
 bool instances_begin(struct node *n, const struct slice *slice) {
@@ -239,7 +248,8 @@ static const struct instance *rival(struct node *n, const struct instance *mine,
         const struct instance *i = &n->instances[k];
         bool stands = instances_alive(i) && i->orphan_us == 0 && (!ready || i->state == WIRE_READY);
         stands = stands && peers_linked(n, i->coordinator);
-        if (i != mine && stands && same_model(i, mine->plan.fingerprint) && older(mine, i)) return i;
+        bool in_the_way = same_model(i, mine->plan.fingerprint) && !instances_side_by_side(i, mine);
+        if (i != mine && stands && in_the_way && older(mine, i)) return i;
     }
     return NULL;
 }
@@ -360,6 +370,7 @@ static void note_loaded(struct node *n, struct instance *i, int member) {
     i->avoid_count = i->refusals = i->tries = 0;
     i->bytes_done = i->bytes_total;
     node__log(n, LOG_INFO, "%s: all %u members have loaded -> ready", i->plan.model, count);
+    growing_look(n, i, false);
     instances_announce(n, i);
 }
 
@@ -467,12 +478,13 @@ static bool replaced(struct node *n, const struct instance *i) {
 static void own_timer(struct node *n, struct instance *i) {
     if (give_way(n, i)) return;
     if (i->state == WIRE_FAILED && replaced(n, i)) {
-        unload(n, i, "the model was loaded anew");
+        unload(n, i, "another instance of the model answers");
         return;
     }
     break_timer(n, i);
     if (i->announce_us != 0 && node__due(n, i->announce_us)) instances_announce(n, i);
     recovery_timer(n, i);
+    growing_timer(n, i);
 }
 
 static void instance_timer(struct node *n, struct instance *i) {

@@ -101,8 +101,39 @@ static bool answers(struct node *n, const struct instance *i) {
     return i && i->state == WIRE_READY && peers_linked(n, i->coordinator);
 }
 
+/* Jobs of this node's own clients that run there, besides `mine`. */
+static uint64_t running_there(const struct node *n, const struct instance *i, const struct gateway_job *mine) {
+    uint64_t count = 0;
+    for (uint32_t k = 0; k < n->gateway_job_count; k++) {
+        const struct gateway_job *j = &n->gateway_jobs[k];
+        count += j != mine && j->state == JOB_RUNNING && j->instance == i->id;
+    }
+    return count;
+}
+
+/* Would a job be done sooner with `a` than with `b`, as far as this node knows? Of equals the elder is the one. */
+static bool has_less_to_do(const struct node *n, const struct instance *a, const struct instance *b,
+                           const struct gateway_job *mine) {
+    uint64_t speed_a = a->plan.decode_tokens_per_ks, speed_b = b->plan.decode_tokens_per_ks;
+    bool known = speed_a > 0 && speed_b > 0;
+    uint64_t wait_a = (running_there(n, a, mine) + 1) * (known ? speed_b : 1);
+    uint64_t wait_b = (running_there(n, b, mine) + 1) * (known ? speed_a : 1);
+    return wait_a < wait_b || (wait_a == wait_b && wire_epoch_compare(&a->epoch, &b->epoch) < 0);
+}
+
+/* The newest that is ready, since that is what takes new jobs; of replicas the one with least to do. NULL: none. */
+static struct instance *instance_for(struct node *n, const struct gateway_job *j) {
+    struct instance *newest = instances_of_model(n, j->fingerprint), *best = newest;
+    for (uint32_t k = 0; newest && k < n->instance_count; k++) {
+        struct instance *i = &n->instances[k];
+        bool may = answers(n, i) && instances_side_by_side(i, newest);
+        if (may && (!answers(n, best) || has_less_to_do(n, i, best, j))) best = i;
+    }
+    return best;
+}
+
 static void send_submit(struct node *n, struct gateway_job *j, const struct wire_job_submit *submit) {
-    struct instance *i = instances_of_model(n, j->fingerprint); /* a newer one takes new jobs */
+    struct instance *i = instance_for(n, j);
     struct wire_message m = {.type = WIRE_JOB_SUBMIT, .job_submit = *submit};
     j->attempt = submit->attempt;
     if (i) m.job_submit.instance = j->instance = i->id;

@@ -6,8 +6,7 @@
 #include <string.h>
 
 #include "cluster/explain.h"
-
-enum { CLEARLY_FASTER_PER_MILLE = 100 }; /* that groups must be, to be taken by themselves */
+#include "cluster/replicas.h"
 
 static uint32_t effective_context(const struct placement_options *o, const struct placement_model *m) {
     if (o->context) return o->context;
@@ -33,6 +32,7 @@ static void begin_plan(struct wire_plan *plan, const struct placement_model *mod
     memcpy(plan->fingerprint, model->fingerprint, sizeof plan->fingerprint);
     plan->context = effective_context(options, model);
     plan->parallel = effective_parallel(options);
+    plan->replicas = options->replicas ? options->replicas : 1;
     plan->layer_count = model->layer_count;
     plan->nodes_wanted = options->nodes;
     plan->split = options->split;
@@ -69,52 +69,14 @@ static void write_plan(const struct costs *c, const struct layout *l, struct wir
 static uint64_t per_ks(uint64_t ns) { return ns == 0 ? 0 : 1000000000000u / ns; }
 
 /* Unknown (0) as long as a member is not measured. */
-static void predict(const struct costs *c, const struct layout *l, struct placement_result *result) {
-    bool known = true;
+static void predict(const struct costs *c, const struct replicas *r, struct placement_result *result) {
+    const struct layout *l = &r->first.best;
+    bool known = true, others_known = true;
     for (uint32_t i = 0; i < l->member_count; i++) known &= c->candidates[l->members[i]].device->read_bandwidth > 0;
+    for (uint32_t i = 0; i < r->other_count; i++) others_known &= r->others[i]->read_bandwidth > 0;
     result->plan.decode_tokens_per_ks = known ? per_ks(l->token_ns) : 0;
     result->plan.prefill_tokens_per_ks = layout_prefill_per_ks(c, l);
-    result->together_tokens_per_ks = known ? per_ks(layout_together_ns(c, l)) : 0;
-}
-
-/* ---- what is looked for ---- */
-
-static uint32_t members_wanted(const struct placement_options *o) {
-    return o->shares.count > 0 ? o->shares.count : o->nodes;
-}
-
-static struct search_wish wish_of(const struct costs *c, const struct placement_options *o, bool groups) {
-    uint32_t most = c->count < WIRE_MEMBERS_MAX ? c->count : WIRE_MEMBERS_MAX, wanted = members_wanted(o);
-    uint32_t layers = c->model->layer_count, stages = layers < WIRE_STAGES_MAX ? layers : WIRE_STAGES_MAX;
-    struct search_wish wish = {
-        .layout = {.throughput = o->aim == WIRE_FOR_THROUGHPUT, .spread = wanted > 0, .weights = o->shares.count > 0},
-        .members_min = wanted ? wanted : 1,
-        .members_max = wanted && wanted < most ? wanted : most,
-        .group_max = groups ? c->model->cuts_max : 1,
-        .stages_max = groups && o->split == WIRE_SPLIT_TENSOR ? 1 : stages};
-    if (!groups && wish.members_max > stages) wish.members_max = stages;
-    return wish;
-}
-
-/* Groups by themselves only where that is clearly faster; by weights, and without a word about groups, in a ring. */
-static struct search_wish choose(const struct costs *c, const struct placement_options *o, struct choice *choice) {
-    struct search_wish ring = wish_of(c, o, false), groups = wish_of(c, o, true);
-    bool may_group = c->model->cuts_max > 1 && o->split != WIRE_SPLIT_PIPELINE &&
-                     (o->shares.count == 0 || o->split == WIRE_SPLIT_TENSOR);
-    *choice = (struct choice){.best = {.cost_ns = LAYOUT_NEVER}};
-    if (o->split != WIRE_SPLIT_TENSOR) {
-        search_best(c, &ring, &choice->best);
-        choice->pipeline_ns = choice->best.cost_ns;
-    }
-    if (!may_group) return ring;
-    struct layout grouped;
-    search_best(c, &groups, &grouped);
-    choice->groups_ns =
-        grouped.member_count > grouped.stage_count || grouped.cost_ns == LAYOUT_NEVER ? grouped.cost_ns : 0;
-    uint64_t enough = choice->pipeline_ns / 1000 * (1000 - CLEARLY_FASTER_PER_MILLE);
-    if (o->split == WIRE_SPLIT_TENSOR || choice->pipeline_ns == LAYOUT_NEVER || grouped.cost_ns < enough)
-        choice->best = grouped;
-    return groups;
+    result->together_tokens_per_ks = known && others_known ? r->tokens_per_ks : 0;
 }
 
 /* ---- what cannot be ---- */
@@ -136,7 +98,7 @@ static bool possible(struct placement_result *result, const struct costs *c, con
                      const struct placement_device *devices, uint32_t device_count) {
     const struct placement_model *m = c->model;
     const struct share *stranger = find_stranger(&o->shares, devices, device_count);
-    uint32_t wanted = members_wanted(o), stages = o->split == WIRE_SPLIT_TENSOR ? 1 : wanted;
+    uint32_t wanted = choice_members(o), stages = o->split == WIRE_SPLIT_TENSOR ? 1 : wanted;
     char *reason = result->reason;
     size_t capacity = sizeof result->reason;
     if (o->split == WIRE_SPLIT_TENSOR && wanted > (m->cuts_max ? m->cuts_max : 1))
@@ -158,20 +120,20 @@ void placement_plan(struct placement_result *result, const struct placement_mode
                     const struct placement_options *options, const struct placement_device *devices,
                     uint32_t device_count) {
     struct costs c;
-    struct choice choice = {.best = {.cost_ns = LAYOUT_NEVER}};
-    struct search_wish wish = {0};
+    struct replicas replicas = {.first.best.cost_ns = LAYOUT_NEVER};
     memset(result, 0, sizeof *result);
     begin_plan(&result->plan, model, options);
-    costs_init(&c, model, options, devices, device_count, result->plan.context, result->plan.parallel);
+    costs_init(&c, model, options, devices, device_count, result->plan.context, wire_plan_sessions(&result->plan));
     if (possible(result, &c, options, devices, device_count)) {
-        wish = choose(&c, options, &choice);
-        result->fits = choice.best.cost_ns != LAYOUT_NEVER;
-        if (!result->fits) explain_refusal(result, &c, &wish);
+        replicas_plan(&replicas, &c, options);
+        result->fits = replicas.count > 0;
+        if (!result->fits) explain_refusal(result, &c, &replicas.wish);
     }
     if (result->fits) {
-        write_plan(&c, &choice.best, &result->plan);
-        predict(&c, &choice.best, result);
-        explain_choice(result, &c, &choice);
+        if (!options->replicas) result->plan.replicas = replicas.count;
+        write_plan(&c, &replicas.first.best, &result->plan);
+        predict(&c, &replicas, result);
+        explain_choice(result, &replicas);
     }
-    explain_left_out(result, &c, &wish, &choice, options, devices, device_count);
+    explain_left_out(result, &c, &replicas, options, devices, device_count);
 }

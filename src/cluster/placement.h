@@ -4,7 +4,8 @@
  * from the same facts. It counts weights, embedding and head, KV cache and scratch, never plans beyond free memory,
  * prefers the plan with the least predicted time per token (or the most tokens of all requests together), leaves nodes
  * out when that is faster, and explains every choice and refusal in numbers. A stage is one node, or several that share
- * its layers by tensor parallelism in unequal shares where that is clearly faster: by a tenth. */
+ * its layers by tensor parallelism in unequal shares where that is clearly faster: by a tenth. Where throughput is
+ * asked for, the plan may be one of several replicas of the model, each on nodes of its own. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -61,13 +62,15 @@ struct placement_model {
 };
 
 struct placement_options {
-    uint32_t nodes;       /* exactly so many; 0: as many as are fastest */
-    uint32_t context;     /* 0: default */
-    uint32_t parallel;    /* 0: default */
-    uint8_t split;        /* enum wire_split */
-    uint8_t aim;          /* enum wire_aim */
-    struct shares shares; /* only these nodes, in these proportions */
-    uint64_t near;        /* node that asked: taken where others are as good; the cluster fills it */
+    uint32_t nodes;            /* exactly so many; 0: as many as are fastest */
+    uint32_t context;          /* 0: default */
+    uint32_t parallel;         /* 0: default */
+    uint8_t split;             /* enum wire_split */
+    uint8_t aim;               /* enum wire_aim */
+    uint32_t replicas;         /* it is one of so many; 0: the planner's choice */
+    uint32_t replicas_to_come; /* of those, for which it is to leave some of the devices */
+    struct shares shares;      /* only these nodes, in these proportions */
+    uint64_t near;             /* node that asked: taken where others are as good; the cluster fills it */
 };
 
 struct placement_left_out {

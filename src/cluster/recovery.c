@@ -1,4 +1,5 @@
-/* Recovery: an instance gets another plan, because a member was lost, or leaves, or a faster one is possible.
+/* Recovery: an instance gets another plan, because a member was lost, or leaves, or a faster one is possible; or a
+ * replica beside it gets its first (growing.c).
  *
  * Who plans: the coordinator. When it is lost itself, the next node of the plan; if none of those is left, a node that
  * has a job running there, then any other by id. Each waits a little longer than those before it, so that a successor
@@ -32,13 +33,13 @@ static const uint64_t OWN_REQUEST = 1ull << 63; /* no number of a request from o
 
 static struct request *replan(struct node *n, uint64_t instance) {
     for (uint32_t k = 0; k < n->request_count; k++)
-        if (n->requests[k].kind == REQUEST_REPLAN && n->requests[k].instance == instance) return &n->requests[k];
+        if (n->requests[k].kind == REQUEST_REPLAN && n->requests[k].subject == instance) return &n->requests[k];
     return NULL;
 }
 
 /* What is planned anew: an instance of this node, or one that it may take over. NULL: that was settled meanwhile. */
 static struct instance *subject_of(struct node *n, const struct request *r) {
-    struct instance *own = instances_own(n, r->instance), *i = own ? own : instances_find(n, r->instance);
+    struct instance *own = instances_own(n, r->subject), *i = own ? own : instances_find(n, r->subject);
     return i && (own || i->orphan_us != 0) ? i : NULL;
 }
 
@@ -60,7 +61,7 @@ static void start(struct node *n, const struct instance *i, enum replan_reason r
     memset(r, 0, sizeof *r);
     r->kind = REQUEST_REPLAN;
     r->reason = reason;
-    r->instance = i->id;
+    r->instance = r->subject = i->id;
     r->race = prng_next(&n->random) << 8;
     r->phase = PHASE_WAITING;
     r->timer_us = when_us > n->now_us ? when_us : n->now_us;
@@ -78,14 +79,14 @@ void recovery_cancel(struct node *n, uint64_t instance) {
 
 void recovery_stop(struct node *n, uint64_t instance) {
     const struct request *r = replan(n, instance);
-    struct wire_message m = {.type = WIRE_STOP, .stop = {instance}};
+    struct wire_message m = {.type = WIRE_STOP, .stop = {r ? r->instance : 0}};
     bool elsewhere = r && r->phase == PHASE_COMMITTED && r->plan.members[0].node != n->id;
     if (elsewhere) node__tell(n, r->plan.members[0].node, &m);
 }
 
 bool recovery_made(struct node *n, uint64_t instance, const struct wire_epoch *epoch) {
     const struct request *r = replan(n, instance);
-    return r && r->phase == PHASE_COMMITTED && wire_epoch_compare(&r->epoch, epoch) == 0;
+    return r && r->instance == instance && r->phase == PHASE_COMMITTED && wire_epoch_compare(&r->epoch, epoch) == 0;
 }
 
 /* ---- when ---- */
@@ -156,10 +157,15 @@ void recovery_cluster_changed(struct node *n, bool node_came) {
     for (uint32_t k = 0; k < n->instance_count; k++) {
         struct instance *i = &n->instances[k];
         if (i->coordinator != n->id || !i->was_ready) continue;
+        growing_look(n, i, node_came);
         if (i->state == WIRE_FAILED && i->again_us == 0)
             i->again_us = n->now_us + ((uint64_t)CHANGED_US << (i->tries < TRIES_MAX ? i->tries : TRIES_MAX));
         if (i->state == WIRE_READY && node_came) i->again_us = n->now_us + IDLE_US;
     }
+}
+
+void recovery_grow(struct node *n, const struct instance *i) {
+    if (!replan(n, i->id)) start(n, i, REPLAN_GROW, n->now_us);
 }
 
 void recovery_hand_over(struct node *n, uint64_t leaving) {
@@ -184,10 +190,10 @@ static void measure(struct node *n, struct request *r) {
     r->timer_us = n->now_us + MEASURE_US;
 }
 
-/* Members have read the file: they need not be asked for it. */
+/* Members have read the file: they need not be asked for it. Nobody waits for a replica, so that it can wait itself. */
 static void query(struct node *n, struct request *r, const struct instance *i) {
     requests_ask(n, r);
-    r->timer_us = n->now_us + KNOWN_US;
+    if (r->reason != REPLAN_GROW) r->timer_us = n->now_us + KNOWN_US;
     for (uint32_t k = 0; k < r->answer_count; k++)
         if (wire_plan_member(&i->plan, r->answers[k].node) >= 0) r->answers[k].answered = r->answers[k].found = true;
 }
@@ -221,8 +227,10 @@ void recovery_measured(struct node *n, const struct node_event *e) {
     if (!r) return;
     if (!e->model || !i) {
         if (i) i->claim_us = n->now_us + UNABLE_US;
-        if (i && i->coordinator == n->id) instances_fail(n, i, "its coordinator does not know the model any more");
-        requests_remove(n, r);
+        bool runs = r->reason != REPLAN_BROKEN;
+        if (i && i->coordinator == n->id && !runs)
+            instances_fail(n, i, "its coordinator does not know the model any more");
+        requests_finish(n, r, 0, "", NULL);
         return;
     }
     if (i->orphan_us != 0) take_over(n, i);
@@ -259,8 +267,13 @@ void recovery_describe(struct node *n, const struct request *r, struct placement
     const struct instance *i = subject_of(n, r);
     const struct peer *p = peers_find(n, d->node);
     if (!i) return;
-    if (d->memory_free <= total) give_back(n, i, d, total);
+    if (r->reason == REPLAN_GROW)
+        growing_describe(n, r, i, d);
+    else if (d->memory_free <= total)
+        give_back(n, i, d, total);
     if (d->excluded[0]) return;
+    if (r->reason != REPLAN_GROW && growing_occupied(n, i, d->node))
+        snprintf(d->excluded, sizeof d->excluded, "a replica of the model is there");
     if (p ? p->leaving : n->draining) snprintf(d->excluded, sizeof d->excluded, "it is leaving");
     if (avoided(i, d->node) && !r->forgiven) snprintf(d->excluded, sizeof d->excluded, "it could not load its part");
 }
@@ -273,6 +286,8 @@ static struct placement_result *place(struct node *n, struct request *r, const s
     for (size_t k = 0; k < ARRAY_LEN(ways) && !(result && result->fits); k++) {
         if (k > 0 && ways[k].nodes == ways[k - 1].nodes && ways[k].split == ways[k - 1].split) continue;
         r->options = ways[k];
+        r->options.aim = i->plan.aim;
+        r->options.replicas = i->plan.replicas;
         r->options.context = i->plan.context;
         r->options.parallel = i->plan.parallel;
         result = requests_place(n, r);
@@ -311,13 +326,16 @@ void recovery_plan(struct node *n, struct request *r) {
         requests_remove(n, r);
         return;
     }
-    struct placement_result *result = place(n, r, i);
-    if (!result->fits) {
+    struct placement_result *result = r->reason == REPLAN_GROW ? growing_place(n, r, i) : place(n, r, i);
+    if (!result->fits && r->reason == REPLAN_GROW) {
+        requests_finish(n, r, 0, "", NULL);
+    } else if (!result->fits) {
         does_not_fit(n, r, i, result->reason);
     } else if (r->reason == REPLAN_IMPROVE && !worth_it(&i->plan, &result->plan)) {
         requests_remove(n, r);
     } else {
         r->plan = result->plan;
+        i->grown += r->reason == REPLAN_GROW;
         reserving_begin(n, r);
     }
 }
@@ -347,6 +365,10 @@ static void step_back(struct node *n, struct request *r, struct instance *i) {
 
 void recovery_refused(struct node *n, struct request *r, uint64_t from, const struct wire_reserve_refused *m) {
     struct instance *i = subject_of(n, r);
+    if (r->reason == REPLAN_GROW) {
+        requests_retry(n, r, m->text);
+        return;
+    }
     bool took_over = i && i->planning && i->plan.members[0].node != n->id;
     if (i && !m->retry && took_over && i->refusals == 0) {
         if (n->now_us < i->changed_us + SKEW_US)
@@ -367,5 +389,6 @@ void recovery_refused(struct node *n, struct request *r, uint64_t from, const st
 
 void recovery_follow(struct node *n, struct request *r) {
     const struct instance *i = instances_find(n, r->instance);
+    if (r->reason == REPLAN_GROW && !i && subject_of(n, r)) return; /* its coordinator has not spoken yet */
     if (!i || wire_epoch_compare(&i->epoch, &r->epoch) >= 0) requests_remove(n, r);
 }

@@ -24,6 +24,7 @@ void requests_remove(struct node *n, struct request *r) {
 void requests_finish(struct node *n, struct request *r, int code, const char *text,
                      const struct placement_result *result) {
     if (r->kind == REQUEST_REPLAN) { /* nobody outside has asked; its instance will try again, or has no need to */
+        if (r->reason == REPLAN_GROW) growing_ends(instances_own(n, r->subject));
         requests_remove(n, r);
         return;
     }
@@ -216,22 +217,35 @@ static void follow_instance(struct node *n, struct request *r) {
     }
 }
 
-/* Everybody who speaks for it. */
-static bool tell_coordinators(struct node *n, struct wire_message *m) {
+static bool is_to_stop(const struct request *r, const struct instance *named, const struct instance *i) {
+    return i->id == r->instance || (r->replicas && instances_side_by_side(named, i));
+}
+
+/* Everybody who speaks for it, or for a replica beside it that is to stop too. */
+static bool tell_coordinators(struct node *n, const struct request *r, const struct instance *named) {
     bool told = false;
-    for (uint32_t k = 0; k < n->instance_count; k++)
-        if (n->instances[k].id == m->stop.instance) told |= node__tell(n, n->instances[k].coordinator, m);
+    for (uint32_t k = 0; k < n->instance_count; k++) {
+        struct wire_message m = {.type = WIRE_STOP, .stop = {n->instances[k].id}};
+        if (is_to_stop(r, named, &n->instances[k])) told |= node__tell(n, n->instances[k].coordinator, &m);
+    }
     return told;
+}
+
+/* Neither the instance is left nor, where they are to stop too, a replica that was beside it. */
+static bool stopped(struct node *n, const struct request *r) {
+    const struct instance *other = r->replicas ? instances_of_model(n, r->model.fingerprint) : NULL;
+    return !instances_find(n, r->instance) && !(other && other->plan.aim == WIRE_FOR_THROUGHPUT);
 }
 
 static void begin_stop(struct node *n, struct request *r) {
     struct instance *i = instances_find(n, r->instance);
-    struct wire_message m = {.type = WIRE_STOP, .stop = {r->instance}};
+    if (i) memcpy(r->model.fingerprint, i->plan.fingerprint, sizeof r->model.fingerprint);
+    r->replicas = r->replicas && i && i->plan.aim == WIRE_FOR_THROUGHPUT;
     r->phase = PHASE_STOPPING;
     r->timer_us = n->now_us + STOP_GIVE_UP_US;
     if (!i)
         requests_finish(n, r, ERR_NOT_FOUND, "no such instance", NULL);
-    else if (!tell_coordinators(n, &m))
+    else if (!tell_coordinators(n, r, i))
         requests_finish(n, r, ERR_LOST, "the instance's coordinator cannot be reached", NULL);
 }
 
@@ -276,6 +290,7 @@ static void add_request(struct node *n, const struct node_event *e, enum request
     r->kind = kind;
     r->options = e->options;
     r->any_options = e->any_options;
+    r->replicas = e->replicas;
     r->instance = e->instance;
     r->race = prng_next(&n->random) << 8;
     r->give_up_us = n->now_us + LOAD_GIVE_UP_US;
@@ -401,7 +416,7 @@ static void time_is_up(struct node *n, struct request *r) {
 void requests_timers(struct node *n) {
     for (uint32_t i = n->request_count; i-- > 0;) {
         struct request *r = &n->requests[i];
-        if (r->phase == PHASE_STOPPING && !instances_find(n, r->instance)) {
+        if (r->phase == PHASE_STOPPING && stopped(n, r)) {
             requests_finish(n, r, 0, "", NULL);
             continue;
         }

@@ -45,7 +45,7 @@ void reserving_begin(struct node *n, struct request *r) {
     r->phase = PHASE_RESERVING;
     r->reserved = 0;
     r->race++;
-    if (r->kind != REQUEST_REPLAN) do
+    if (r->kind != REQUEST_REPLAN || r->reason == REPLAN_GROW) do
             r->instance = prng_next(&n->random);
         while (r->instance == 0);
     r->epoch = (struct wire_epoch){++n->epoch_number, n->id};

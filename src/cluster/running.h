@@ -29,6 +29,8 @@ struct instance *instances_of_model(struct node *n, const uint8_t *fingerprint);
 /* Does the coordinator of this slice still run its plan, as far as is known here? Then nobody else decides about it. */
 bool instances_spoken_for(struct node *n, const struct slice *s);
 bool instances_alive(const struct instance *i);
+/* Replicas: of one model, made for throughput, and without a node in common. */
+bool instances_side_by_side(const struct instance *a, const struct instance *b);
 void instances_announce(struct node *n, struct instance *i);
 void instances_remove(struct node *n, struct instance *i);
 /* Begin to load what was reserved under `slice`, with this node as coordinator; what ran under an older epoch ends.
@@ -46,6 +48,18 @@ void instances_peer_lost(struct node *n, uint64_t peer);
 void instances_drop_all(struct node *n);
 void instances_timers(struct node *n);
 
+/* growing.c: replicas beside an instance */
+void growing_timer(struct node *n, struct instance *i); /* of an own one */
+/* A plan began, or nodes or memory have come or gone: an own instance looks whether another replica has room. */
+void growing_look(struct node *n, struct instance *i, bool node_came);
+/* A replica beside this one is on the node. */
+bool growing_occupied(struct node *n, const struct instance *i, uint64_t node);
+/* The place of one more replica; it does not fit where there is none, or where one more would not help. */
+struct placement_result *growing_place(struct node *n, struct request *r, const struct instance *i);
+void growing_describe(struct node *n, const struct request *r, const struct instance *i, struct placement_device *d);
+/* The search for a place is over, and there was none. `i` may be NULL: gone meanwhile. */
+void growing_ends(struct instance *i);
+
 /* recovery.c: another plan for an instance */
 void recovery_timer(struct node *n, struct instance *i); /* of an own one */
 void recovery_orphan_timer(struct node *n, struct instance *i);
@@ -56,6 +70,8 @@ void recovery_stop(struct node *n, uint64_t instance);
 /* Did this node make the plan of this epoch? */
 bool recovery_made(struct node *n, uint64_t instance, const struct wire_epoch *epoch);
 void recovery_cluster_changed(struct node *n, bool node_came);
+/* Plan a replica beside it, unless something is being planned already. */
+void recovery_grow(struct node *n, const struct instance *i);
 void recovery_hand_over(struct node *n, uint64_t leaving);
 void recovery_begin(struct node *n, struct request *r);
 void recovery_measured(struct node *n, const struct node_event *e);

@@ -48,13 +48,16 @@ struct instance {
     uint32_t refusals;  /* orphan: members that see the coordinator while this node does not have said so */
     uint32_t tries;     /* coordinator: new plans since it was ready */
     uint64_t again_us; /* coordinator: when to look whether a new plan is possible, or better; 0: nothing has changed */
+    uint64_t grow_us;    /* coordinator: when to look whether another replica has room; 0: nothing has changed */
+    uint32_t grown;      /* coordinator: replicas that were begun since a node came last */
     uint64_t avoid[AVOIDED_MAX]; /* coordinator: members that could not load; not to be tried again at once */
     uint32_t avoid_count;
 };
 
 enum request_kind { REQUEST_PLAN, REQUEST_LOAD, REQUEST_STOP, REQUEST_HEADER, REQUEST_MEASURE, REQUEST_REPLAN };
-/* Why an instance gets a new plan: it does not run; a member leaves; a faster plan is possible. */
-enum replan_reason { REPLAN_BROKEN, REPLAN_HANDOVER, REPLAN_IMPROVE };
+/* Why an instance gets a new plan: it does not run; a member leaves; a faster plan is possible; or the plan is that of
+ * a replica beside it. */
+enum replan_reason { REPLAN_BROKEN, REPLAN_HANDOVER, REPLAN_IMPROVE, REPLAN_GROW };
 
 enum request_phase {
     PHASE_WAITING,   /* begins (again) at timer_us */
@@ -83,8 +86,10 @@ struct request {
     struct placement_model model;
     struct placement_options options;
     bool any_options;
+    bool replicas; /* stop: those beside the instance too; replan: how many there should be, is asked */
     uint64_t race; /* the lower wins; the last byte counts attempts */
     uint64_t instance;
+    uint64_t subject; /* replan: of this instance; `instance` is another one only where that grows */
     struct wire_epoch epoch;
     struct wire_plan plan;
     uint64_t hash;

@@ -231,13 +231,17 @@ static int read_options(struct request *r) {
     return good ? 0 : ERR_INVALID;
 }
 
+static bool has_id(const struct node_instance_view *view, const char *text) {
+    char id[VIEW_ID_BYTES];
+    return strcmp(view_id(view->id, id), text) == 0;
+}
+
 /* By name or id. False when no such model is loaded. */
 static bool find_instance(struct daemon *d, const char *model, struct node_instance_view *out) {
     struct node_instance_view views[NODE_INSTANCES_MAX];
-    char id[VIEW_ID_BYTES];
     size_t count = node_instances(d->node, views, NODE_INSTANCES_MAX);
     for (size_t i = 0; i < count; i++)
-        if (strcmp(view_id(views[i].id, id), model) == 0 || view_is_model(views[i].plan->model, model)) {
+        if (has_id(&views[i], model) || view_is_model(views[i].plan->model, model)) {
             *out = views[i];
             return true;
         }
@@ -424,8 +428,11 @@ void requests_unload(struct daemon *d, struct http_exchange *x) {
     struct node_instance_view view;
     bool found = named && find_instance(d, model_of(r), &view);
     if (named && !found) error_set(&r->error, ERR_NOT_FOUND, "no model '%s' is loaded: see `caravan ps`", model_of(r));
-    if (found)
-        driver_event(d, &(struct node_event){.type = NODE_REQUEST_STOP, .request = r->id, .instance = view.id});
+    if (found) /* by its name all of the model, by an id that replica only */
+        driver_event(d, &(struct node_event){.type = NODE_REQUEST_STOP,
+                                             .request = r->id,
+                                             .instance = view.id,
+                                             .replicas = !has_id(&view, model_of(r))});
     else
         refuse(r, &r->error);
 }

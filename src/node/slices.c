@@ -178,7 +178,7 @@ static int start_worker(struct slice_run *s, struct error *error) {
         .layer_begin = stage->layer_begin,
         .layer_end = stage->layer_end,
         .context = s->plan->context,
-        .parallel = s->plan->parallel,
+        .parallel = wire_plan_sessions(s->plan),
         .threads = d->threads,
         .isa = d->isa,
         .memory_max = member->weights_bytes + member->kv_bytes + member->scratch_bytes,

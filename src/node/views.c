@@ -155,10 +155,11 @@ static const char *instance_state(enum wire_state state) {
 }
 
 json_t *view_instance(const struct node_instance_view *v) {
-    return json_pack("{s:o, s:o, s:s, s:o, s:i, s:i, s:o, s:I, s:o, s:I, s:I}", "id", id_json(v->id), "model",
+    return json_pack("{s:o, s:o, s:s, s:o, s:i, s:i, s:i, s:o, s:I, s:o, s:I, s:I}", "id", id_json(v->id), "model",
                      write_string(v->plan->model), "state", instance_state(v->state), "reason", write_string(v->reason),
-                     "context", v->plan->context, "parallel", v->plan->parallel, "stages", stages_json(v->plan),
-                     "epoch", (json_int_t)v->epoch.number, "coordinator", id_json(v->coordinator), "bytes_done",
+                     "context", v->plan->context, "parallel", v->plan->parallel, "replicas", v->plan->replicas,
+                     "stages", stages_json(v->plan), "epoch", (json_int_t)v->epoch.number, "coordinator",
+                     id_json(v->coordinator), "bytes_done",
                      (json_int_t)v->bytes_done, "bytes_total", (json_int_t)v->bytes_total);
 }
 
@@ -186,10 +187,10 @@ json_t *view_plan(const struct placement_result *result) {
                   "prefill_tokens_per_s", rate_json(plan->prefill_tokens_per_ks), "together_tokens_per_s",
                   rate_json(result->together_tokens_per_ks), "compute_ms", ms_json(result, result->compute_ns),
                   "exchange_ms", ms_json(result, result->exchange_ns), "hop_ms", ms_json(result, result->hop_ns));
-    return json_pack("{s:o, s:b, s:o, s:o, s:i, s:i, s:o, s:o, s:o}", "model", write_string(plan->model), "fits",
+    return json_pack("{s:o, s:b, s:o, s:o, s:i, s:i, s:i, s:o, s:o, s:o}", "model", write_string(plan->model), "fits",
                      result->fits, "reason", write_string(result->reason), "choice", write_string(result->choice),
-                     "context", plan->context, "parallel", plan->parallel, "stages", stages_json(plan), "left_out",
-                     left_out, "predicted", predicted);
+                     "context", plan->context, "parallel", plan->parallel, "replicas", plan->replicas, "stages",
+                     stages_json(plan), "left_out", left_out, "predicted", predicted);
 }
 
 static json_t *real_or_null(bool is_known, double value) { return is_known ? json_real(value) : json_null(); }

@@ -69,6 +69,7 @@ void fields_plan(struct codec *c, struct wire_plan *plan) {
     codec_bytes(c, plan->fingerprint, sizeof plan->fingerprint);
     codec_u32(c, &plan->context);
     codec_u32(c, &plan->parallel);
+    codec_u32(c, &plan->replicas);
     codec_u32(c, &plan->layer_count);
     codec_u32(c, &plan->nodes_wanted);
     codec_choice(c, &plan->split, WIRE_SPLIT_TENSOR);

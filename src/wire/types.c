@@ -39,6 +39,7 @@ bool wire_plan_valid(const struct wire_plan *plan) {
     if (plan->stage_count == 0 || plan->stage_count > WIRE_STAGES_MAX || plan->member_count > WIRE_MEMBERS_MAX)
         return false;
     if (plan->context == 0 || plan->parallel == 0 || plan->layer_count > WIRE_LAYERS_MAX) return false;
+    if (plan->replicas == 0 || plan->replicas > WIRE_REPLICAS_MAX) return false;
     uint32_t layer = 0, member = 0;
     for (uint32_t s = 0; s < plan->stage_count; s++) {
         const struct wire_stage *stage = &plan->stages[s];
@@ -54,6 +55,10 @@ bool wire_plan_valid(const struct wire_plan *plan) {
         member += stage->member_count;
     }
     return layer == plan->layer_count && member == plan->member_count;
+}
+
+uint32_t wire_plan_sessions(const struct wire_plan *plan) {
+    return (plan->parallel + plan->replicas - 1) / plan->replicas;
 }
 
 int wire_plan_member(const struct wire_plan *plan, uint64_t node) {

@@ -10,8 +10,8 @@ enum {
     WIRE_HEADER_BYTES = 8,
     WIRE_CONTROL_BYTES_MAX = 1 << 20, /* payload */
     WIRE_DATA_BYTES_MAX = 64 << 20,   /* payload */
-    WIRE_PROTOCOL_MIN = 3,
-    WIRE_PROTOCOL_MAX = 3,
+    WIRE_PROTOCOL_MIN = 4,
+    WIRE_PROTOCOL_MAX = 4,
     WIRE_NAME_BYTES = 64,
     WIRE_MODEL_NAME_BYTES = 256,
     WIRE_REASON_BYTES = 256,
@@ -21,6 +21,7 @@ enum {
     WIRE_LINKS_MAX = 64,
     WIRE_STAGES_MAX = 64,
     WIRE_MEMBERS_MAX = 64, /* of one plan, all stages together */
+    WIRE_REPLICAS_MAX = 8, /* of one model */
     WIRE_LAYERS_MAX = 1024,
     WIRE_SHARE_ONE = 65536, /* shares of a stage sum to this */
 };
@@ -103,7 +104,8 @@ struct wire_plan {
     char model[WIRE_MODEL_NAME_BYTES];
     uint8_t fingerprint[WIRE_FINGERPRINT_BYTES];
     uint32_t context;  /* positions per session */
-    uint32_t parallel; /* sessions */
+    uint32_t parallel; /* sessions, of all replicas together */
+    uint32_t replicas; /* of the model, this one included, that were planned to answer side by side; 1: it is alone */
     uint32_t layer_count;
     uint32_t nodes_wanted;                                /* as asked; 0: the planner's choice */
     uint8_t split;                                        /* enum wire_split, as asked */
@@ -128,6 +130,8 @@ int wire_epoch_compare(const struct wire_epoch *a, const struct wire_epoch *b);
 uint64_t wire_plan_hash(const struct wire_plan *plan);
 /* Everything a receiver relies on: ranges within bounds, layers complete and in order, shares that sum to one. */
 bool wire_plan_valid(const struct wire_plan *plan);
+/* Sessions for whose whole contexts there is memory in this replica. */
+uint32_t wire_plan_sessions(const struct wire_plan *plan);
 /* The first member that lies on `node`, or -1. */
 int wire_plan_member(const struct wire_plan *plan, uint64_t node);
 /* The stage of a member. */

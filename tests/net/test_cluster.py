@@ -203,6 +203,56 @@ def test_requests_at_once_keep_their_answers(unloaded):
     assert texts == expected
 
 
+def nodes_of(instance):
+    return {member["node"] for stage in instance["stages"] for member in stage["members"]}
+
+
+def test_for_throughput_each_node_answers_for_itself(unloaded):
+    nodes = unloaded
+    expected = {seed: node_text(nodes[0], seed) for seed in range(8)}
+    nodes[0].cli("stop", MODEL)
+    flags = ("--for", "throughput", "--parallel", 512, "--context", 128)
+    plan = nodes[0].json("plan", MODEL, *flags)
+    assert plan["replicas"] == 5 and "5 replicas" in plan["choice"], plan
+    nodes[0].cli("load", MODEL, *flags)
+    ready = lambda: [i for i in nodes[4].json("ps") if i["state"] == "ready"]
+    assert wait_until(lambda: len(ready()) == 5, 20) is not None, nodes[4].json("ps")
+    assert len(set.union(*map(nodes_of, ready()))) == 5 and all(len(nodes_of(i)) == 1 for i in ready())
+    by_id = {n["id"]: node for node in nodes for n in node.nodes() if n["self"]}
+    before = {identity: node.cpu_seconds() for identity, node in by_id.items()}
+    texts = {}
+    threads = [threading.Thread(target=lambda s=s: texts.update({s: node_text(nodes[0], s)})) for s in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert texts == expected
+    worked = {identity for identity, node in by_id.items() if node.cpu_seconds() - before[identity] > 0.2}
+    assert len(worked) >= 2, worked    # who is measured to be slower gets less
+    nodes[3].cli("stop", ready()[0]["id"])
+    assert wait_until(lambda: len(ready()) == 4, 5) is not None
+    nodes[3].cli("stop", MODEL)
+    assert nodes[0].json("ps") == []
+
+
+def test_a_replica_that_is_lost_takes_nothing_else_down(tmp_path):
+    with Network(3) as network:
+        nodes = make_cluster(network, tmp_path, 3, "--threads", "1")
+        for node in nodes:
+            node.add_model(default_model())
+        assert_all_see_all(nodes, 3)
+        expected = node_text(nodes[0], 5)
+        nodes[0].cli("stop", MODEL)
+        nodes[0].cli("load", MODEL, "--for", "throughput", "--parallel", 512, "--context", 128)
+        ready = lambda: [i for i in nodes[0].json("ps") if i["state"] == "ready"]
+        assert wait_until(lambda: len(ready()) == 3, 20) is not None, nodes[0].json("ps")
+        nodes[2].kill()
+        assert node_text(nodes[0], 5) == expected
+        assert wait_until(lambda: len(ready()) == 2, 10) is not None, nodes[0].json("ps")
+        nodes[2].start()
+        assert wait_until(lambda: len(ready()) == 3, 20) is not None, nodes[0].json("ps")
+
+
 def test_a_node_without_the_model_is_given_its_part(tmp_path):
     require_model()
     with Network(3) as network:

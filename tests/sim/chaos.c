@@ -142,6 +142,7 @@ static bool draw_options(struct world *w, struct placement_options *options) {
     if (world_chance(w, 500)) options->nodes = (uint32_t)world_between(w, 1, 4);
     if (world_chance(w, 200)) options->context = 1024;
     options->split = (uint8_t)world_below(w, WIRE_SPLIT_TENSOR + 1);
+    if (world_chance(w, 300)) options->aim = WIRE_FOR_THROUGHPUT;
     return true;
 }
 

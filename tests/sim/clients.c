@@ -45,7 +45,8 @@ uint64_t client_plan(struct world *w, uint32_t host, uint32_t model, const struc
 
 uint64_t client_stop(struct world *w, uint32_t host, uint64_t instance) {
     journal_line(w, (int)host, "asked to stop %016llx", (unsigned long long)instance);
-    return ask(w, host, ASKED_STOP, 0, &(struct node_event){.type = NODE_REQUEST_STOP, .instance = instance});
+    struct node_event event = {.type = NODE_REQUEST_STOP, .instance = instance, .replicas = world_chance(w, 800)};
+    return ask(w, host, ASKED_STOP, 0, &event);
 }
 
 uint64_t client_header(struct world *w, uint32_t host, uint32_t model) {

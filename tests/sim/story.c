@@ -61,7 +61,14 @@ static void find_unfinished(const struct world *w, struct missing *m) {
     }
 }
 
-/* Everybody knows the same instances, none is in between, and no model runs twice. */
+/* For throughput a model may run twice, on nodes of its own each time. */
+static bool side_by_side(const struct wire_plan *a, const struct wire_plan *b) {
+    bool apart = a->aim == WIRE_FOR_THROUGHPUT && b->aim == WIRE_FOR_THROUGHPUT;
+    for (uint32_t i = 0; i < a->member_count; i++) apart &= wire_plan_member(b, a->members[i].node) < 0;
+    return apart;
+}
+
+/* Everybody knows the same instances, none is in between, and no model runs twice where it must not. */
 static void find_disagreement(const struct world *w, struct missing *m) {
     struct node_instance_view mine[2 * NODE_INSTANCES_MAX], other[2 * NODE_INSTANCES_MAX];
     for (uint32_t i = 0; i < w->scenario.hosts; i++) {
@@ -71,7 +78,7 @@ static void find_disagreement(const struct world *w, struct missing *m) {
             if (mine[v].state != WIRE_READY)
                 snprintf(m->text, sizeof m->text, "n%u: %s is in state %d", i, mine[v].plan->model, (int)mine[v].state);
             for (size_t u = 0; u < v; u++)
-                if (mine[u].state == WIRE_READY &&
+                if (mine[u].state == WIRE_READY && !side_by_side(mine[u].plan, mine[v].plan) &&
                     memcmp(mine[u].plan->fingerprint, mine[v].plan->fingerprint, WIRE_FINGERPRINT_BYTES) == 0)
                     snprintf(m->text, sizeof m->text, "n%u: %s runs twice", i, mine[v].plan->model);
             for (uint32_t k = 0; k < w->scenario.hosts; k++) {
@@ -168,7 +175,8 @@ uint64_t story_load(struct world *w, uint32_t host, uint32_t model, const struct
          "loads succeed or are refused for a true reason", "n%u: %s %s, the reply is %d", host,
          w->scenario.models[model].name, possible ? "fits" : "does not fit", c->last_code);
     uint64_t instance = c->last_code == 0 ? c->last_instance : 0;
-    story_demand(w, "all agree on what runs", SECOND, find_disagreement);
+    bool grows = options && options->aim == WIRE_FOR_THROUGHPUT; /* replicas that are not ready yet */
+    story_demand(w, "all agree on what runs", grows ? WORK_US : SECOND, find_disagreement);
     return instance;
 }
 

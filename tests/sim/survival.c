@@ -13,6 +13,7 @@ enum {
     LOOK_US = 10 * MILLISECOND,
     NOTICE_US = 4 * SECOND,
     END_US = 60 * (uint64_t)SECOND,
+    GROWN_US = 30 * (uint64_t)SECOND,
     AWAY_US = 30 * (uint64_t)SECOND,
     TOKENS = 150,
 };
@@ -82,7 +83,8 @@ static void strike(struct world *w, const struct drama *d) {
 static bool noticed(const struct world *w, const struct drama *d) {
     for (uint32_t i = 0; i < w->scenario.hosts; i++) {
         struct node_instance_view view;
-        if (i == d->victim || !view_of(w, i, d->instance, &view)) continue;
+        if (i == d->victim || !w->hosts[i].up) continue;
+        if (!view_of(w, i, d->instance, &view)) return true; /* its replicas do without it */
         if (view.state == WIRE_RECOVERING || wire_epoch_compare(&view.epoch, &d->epoch) > 0) return true;
     }
     return false;
@@ -129,20 +131,56 @@ static void mend(struct world *w, const struct drama *d) {
     if (!h->up) host_start(w, d->victim);
 }
 
+/* Instances of the watched model that are ready, as its host sees it. `replicas`: as many as one of them tells. */
+static uint32_t ready_instances(const struct world *w, uint32_t *replicas) {
+    struct node_instance_view views[2 * NODE_INSTANCES_MAX];
+    const uint8_t *fingerprint = w->scenario.models[w->watched_model].fingerprint;
+    size_t count = node_instances(w->hosts[w->watched_host].node, views, ARRAY_LEN(views));
+    uint32_t ready = 0;
+    for (size_t v = 0; v < count; v++) {
+        bool same = memcmp(views[v].plan->fingerprint, fingerprint, WIRE_FINGERPRINT_BYTES) == 0;
+        if (!same || views[v].state != WIRE_READY) continue;
+        *replicas = views[v].plan->replicas;
+        ready++;
+    }
+    return ready;
+}
+
 /* What fits with everybody there is ready, by itself. */
 static void find_not_ready(const struct world *w, struct missing *m) {
-    struct node_instance_view view;
-    if (view_of(w, w->watched_host, w->watched_instance, &view) && view.state == WIRE_READY) return;
-    snprintf(m->text, sizeof m->text, "n%u: the model is not back", w->watched_host);
+    uint32_t replicas;
+    if (ready_instances(w, &replicas) == 0)
+        snprintf(m->text, sizeof m->text, "n%u: the model is not back", w->watched_host);
+}
+
+/* Where it was planned to run several times, it does. */
+static void find_ungrown(const struct world *w, struct missing *m) {
+    uint32_t replicas = 0, ready = ready_instances(w, &replicas);
+    if (ready < replicas)
+        snprintf(m->text, sizeof m->text, "n%u: %u of %u replicas are ready", w->watched_host, ready, replicas);
+}
+
+static void draw_wishes(struct world *w, struct placement_options *options) {
+    *options = (struct placement_options){.split = (uint8_t)world_below(w, WIRE_SPLIT_TENSOR + 1)};
+    if (world_chance(w, 500)) {
+        options->aim = WIRE_FOR_THROUGHPUT;
+        options->parallel = (uint32_t)world_between(w, 2, 9);
+    } else {
+        options->nodes = (uint32_t)world_between(w, 1, 4);
+    }
 }
 
 void survival_demand(struct world *w, uint32_t asked) {
     struct drama d = {.gateway = asked, .model = (uint32_t)world_below(w, MODELS - 1)};
-    struct placement_options options = {.nodes = (uint32_t)world_between(w, 1, 4),
-                                        .split = (uint8_t)world_below(w, WIRE_SPLIT_TENSOR + 1)};
+    struct placement_options options;
+    draw_wishes(w, &options);
     d.strike = (enum strike)world_below(w, STRIKES);
     d.instance = story_load(w, asked, d.model, world_chance(w, 500) ? &options : NULL);
-    if (w->journal.broken || !d.instance || !cast(w, &d)) return;
+    if (w->journal.broken || !d.instance) return;
+    w->watched_host = asked;
+    w->watched_model = d.model;
+    if (whole(w)) story_demand(w, "replicas are grown", GROWN_US, find_ungrown);
+    if (w->journal.broken || !cast(w, &d)) return;
     uint64_t job = client_submit(w, d.gateway, d.instance, TOKENS);
     world_run(w, w->now_us + world_between(w, 100, 1500) * MILLISECOND);
     if (w->journal.broken) return;
@@ -154,6 +192,5 @@ void survival_demand(struct world *w, uint32_t asked) {
     mend(w, &d);
     story_settle(w);
     w->watched_host = d.gateway;
-    w->watched_instance = d.instance;
     if (whole(w)) story_demand(w, "what fits comes back", END_US, find_not_ready);
 }

@@ -25,7 +25,7 @@ struct world {
     } traffic;
     uint64_t noticed_us; /* survival.c: how long a loss took to be noticed; 0: none was silent */
     uint32_t watched_host;
-    uint64_t watched_instance;
+    uint32_t watched_model;
 };
 
 void world_init(struct world *w, uint64_t seed, enum journal_mode mode);

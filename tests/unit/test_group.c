@@ -98,7 +98,8 @@ static void on_broken(void *context, const char *why) {}
 /* shares[stage][member], ended by 0; stages end where there is no member. */
 static void make_plan(struct wire_plan *p, const struct model *m, const uint32_t shares[][MEMBERS_MAX],
                       uint32_t stages) {
-    *p = (struct wire_plan){.context = CONTEXT, .parallel = 1, .layer_count = m->params.layers, .stage_count = stages};
+    *p = (struct wire_plan){
+        .context = CONTEXT, .parallel = 1, .replicas = 1, .layer_count = m->params.layers, .stage_count = stages};
     for (uint32_t s = 0; s < stages; s++) {
         uint32_t sum = 0, given = 0, begin = p->member_count;
         for (uint32_t i = 0; i < MEMBERS_MAX && shares[s][i]; i++) sum += shares[s][i];

@@ -54,7 +54,7 @@ static void check_plan(const struct placement_model *m, const struct placement_d
         assert_true(member->weights_bytes + member->kv_bytes + member->scratch_bytes <= devices[at].memory_free);
         uint64_t kv_bytes = 0;
         for (uint32_t k = p->stages[i].layer_begin; k < p->stages[i].layer_end; k++)
-            kv_bytes += m->kv_bytes * p->parallel * (m->has_window[k] ? m->window_positions : p->context);
+            kv_bytes += m->kv_bytes * wire_plan_sessions(p) * (m->has_window[k] ? m->window_positions : p->context);
         assert_int_equal(member->kv_bytes, kv_bytes);
         assert_int_equal(member->weights_bytes, layers * 100ull * MIB + (i == 0 ? m->ends_bytes : 0));
     }
@@ -303,7 +303,7 @@ static void a_quota_brakes_less_between_turns(void **state) {
 /* Where multiplying limits many requests, two machines in turn do more than the faster one alone. */
 static void throughput_uses_more_nodes(void **state) {
     struct placement_model m = sample_model(20);
-    struct placement_device d[] = {device(1, 8 * gib, 20 * gb_per_s), device(2, 8 * gib, 19 * gb_per_s)};
+    struct placement_device d[] = {device(1, 8 * gib, 20 * gb_per_s), device(2, 2 * gib, 19 * gb_per_s)};
     d[0].matmul_rate = d[1].matmul_rate = 100 * gb_per_s;
     struct placement_options o = {.parallel = 64, .context = 256};
     plan(&m, o, d, 2);
@@ -313,6 +313,72 @@ static void throughput_uses_more_nodes(void **state) {
     plan(&m, o, d, 2);
     assert_int_equal(result.plan.member_count, 2);
     assert_true(result.together_tokens_per_ks > one * 3 / 2);
+}
+
+static bool is_left_out(uint64_t node, const char *reason) {
+    for (uint32_t i = 0; i < result.left_out_count; i++)
+        if (result.left_out[i].node == node) return strstr(result.left_out[i].reason, reason) != NULL;
+    return false;
+}
+
+/* Each machine that can hold all of it answers its part of the requests, and needs memory for those only. */
+static void throughput_makes_replicas(void **state) {
+    struct placement_model m = sample_model(20);
+    struct placement_device d[] = {device(1, 8 * gib, 20 * gb_per_s), device(2, 8 * gib, 20 * gb_per_s),
+                                   device(3, 8 * gib, 20 * gb_per_s), device(4, 8 * gib, 20 * gb_per_s)};
+    struct placement_options o = {.parallel = 8, .context = 4096};
+    for (uint32_t i = 0; i < 4; i++) d[i].matmul_rate = 100 * gb_per_s;
+    plan(&m, o, d, 1);
+    uint64_t kv = result.plan.members[0].kv_bytes, one = result.plan.decode_tokens_per_ks;
+    o.aim = WIRE_FOR_THROUGHPUT;
+    plan(&m, o, d, 4);
+    assert_int_equal(result.plan.replicas, 4);
+    assert_int_equal(result.plan.member_count, 1);
+    assert_int_equal(result.plan.members[0].kv_bytes, kv / 4);
+    assert_true(result.together_tokens_per_ks > 7 * one); /* two at once on each of four */
+    for (uint64_t node = 2; node <= 4; node++) assert_true(is_left_out(node, "another replica"));
+    assert_non_null(strstr(result.choice, "4 replicas"));
+}
+
+/* Two small machines together are as good for one as a large one alone. */
+static void a_replica_has_as_many_nodes_as_it_takes(void **state) {
+    struct placement_model m = sample_model(20);
+    struct placement_device d[] = {device(1, 8 * gib, 20 * gb_per_s), device(2, 3 * gib / 2, 20 * gb_per_s),
+                                   device(3, 3 * gib / 2, 20 * gb_per_s)};
+    struct placement_options o = {.parallel = 4, .context = 256, .aim = WIRE_FOR_THROUGHPUT};
+    for (uint32_t i = 0; i < 3; i++) d[i].matmul_rate = 100 * gb_per_s;
+    plan(&m, o, d, 3);
+    assert_int_equal(result.plan.replicas, 2);
+    assert_int_equal(result.plan.member_count, 1);
+    snprintf(d[0].excluded, sizeof d[0].excluded, "a replica is there");
+    o.replicas = 2;
+    plan(&m, o, d, 3);
+    assert_int_equal(result.plan.replicas, 2);
+    assert_int_equal(result.plan.member_count, 2);
+}
+
+/* Four machines, of which two can hold it only together. */
+static void as_many_replicas_as_there_can_be(void **state) {
+    struct placement_model m = sample_model(20);
+    struct placement_device d[] = {device(1, 8 * gib, 20 * gb_per_s), device(2, 8 * gib, 20 * gb_per_s),
+                                   device(3, 3 * gib / 2, 20 * gb_per_s), device(4, 3 * gib / 2, 20 * gb_per_s)};
+    for (uint32_t i = 0; i < 4; i++) d[i].matmul_rate = 100 * gb_per_s;
+    plan(&m, (struct placement_options){.parallel = 8, .context = 256, .aim = WIRE_FOR_THROUGHPUT}, d, 4);
+    assert_int_equal(result.plan.replicas, 3);
+}
+
+/* No more of them than requests; none where somebody said how many nodes, or wants an answer soon. */
+static void replicas_are_not_made_in_vain(void **state) {
+    struct placement_model m = sample_model(20);
+    struct placement_device d[] = {device(1, 8 * gib, 20 * gb_per_s), device(2, 8 * gib, 20 * gb_per_s),
+                                   device(3, 8 * gib, 20 * gb_per_s)};
+    for (uint32_t i = 0; i < 3; i++) d[i].matmul_rate = 100 * gb_per_s;
+    plan(&m, (struct placement_options){.parallel = 2, .aim = WIRE_FOR_THROUGHPUT}, d, 3);
+    assert_int_equal(result.plan.replicas, 2);
+    plan(&m, (struct placement_options){.nodes = 2, .aim = WIRE_FOR_THROUGHPUT}, d, 3);
+    assert_int_equal(result.plan.replicas, 1);
+    plan(&m, (struct placement_options){.parallel = 4}, d, 3);
+    assert_int_equal(result.plan.replicas, 1);
 }
 
 /* ---- against every way to do it ---- */
@@ -398,6 +464,10 @@ int main(void) {
         cmocka_unit_test(shares_of_a_group_are_obeyed),
         cmocka_unit_test(a_quota_brakes_less_between_turns),
         cmocka_unit_test(throughput_uses_more_nodes),
+        cmocka_unit_test(throughput_makes_replicas),
+        cmocka_unit_test(a_replica_has_as_many_nodes_as_it_takes),
+        cmocka_unit_test(as_many_replicas_as_there_can_be),
+        cmocka_unit_test(replicas_are_not_made_in_vain),
         cmocka_unit_test(close_to_the_best_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,7 +23,8 @@ static const enum wire_type control_types[] = {
 
 static struct wire_plan a_plan(uint32_t stages) {
     struct wire_plan plan = {
-        .context = 4096, .parallel = 4, .layer_count = stages * 3, .stage_count = stages, .member_count = stages};
+        .context = 4096, .parallel = 4, .replicas = 2, .layer_count = stages * 3, .stage_count = stages,
+        .member_count = stages};
     memcpy(plan.model, "smollm2:135m", 13);
     for (uint32_t i = 0; i < stages; i++) {
         plan.stages[i] = (struct wire_stage){i * 3, i * 3 + 3, i, 1};
