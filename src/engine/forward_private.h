@@ -69,6 +69,7 @@ struct gate {
     struct matrix gate, up;
     const float *gate_bias, *up_bias;
     const float *weights; /* NULL, or one for each out row, on the products */
+    struct kern_xielu curve;
     struct kern_input x;
     uint32_t rows;
     struct activations *out; /* rows [out_row, out_row + rows), also as int8 if wanted */

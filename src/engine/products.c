@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "engine/exact.h"
 #include "engine/forward_private.h"
 
 enum {
@@ -228,12 +229,27 @@ size_t forward__gate_grain(const struct forward *f, size_t blocks, const struct 
     return grain > 0 ? grain : 1;
 }
 
-static void activate(const struct forward *f, const float *gate, const float *up, size_t count, float *out) {
+static float softplus(float x) {
+    if (x > 20 || x < -100) return x > 20 ? x : 0;
+    return (float)exact_log(1.0 + exact_exp(x));
+}
+
+/* What was learned becomes the curve that it stands for. */
+static struct kern_xielu curve_of(const struct model_layer *l) {
+    return (struct kern_xielu){.plus = softplus(l->xielu.alpha_p),
+                               .minus = l->xielu.beta + softplus(l->xielu.alpha_n),
+                               .slope = l->xielu.beta,
+                               .most = l->xielu.eps};
+}
+
+static void activate(const struct forward *f, const struct gate *g, const float *gate, const float *up, size_t count,
+                     float *out) {
     switch (f->params->activation) {
     case MODEL_SILU: f->kern->silu_mul(gate, up, count, out); break;
     case MODEL_GELU: f->kern->gelu_mul(gate, up, count, out); break;
     case MODEL_GELU_ERF: f->kern->gelu_erf_mul(gate, up, count, out); break;
     case MODEL_RELU_SQUARED: f->kern->relu_squared(gate, count, out); break;
+    case MODEL_XIELU: f->kern->xielu(gate, count, &g->curve, out); break;
     case MODEL_SILU_CLAMPED: f->kern->silu_clamped_mul(gate, up, count, out); break;
     }
 }
@@ -249,7 +265,7 @@ static void finish_gate(const struct forward *f, const struct gate *g, size_t ro
     }
     if (bias) f->kern->add(out, bias + first, count);
     if (up && g->up_bias) f->kern->add(up, g->up_bias + first, count);
-    activate(f, out, up, count, out);
+    activate(f, g, out, up, count, out);
     if (g->int8) forward__quantize_part(f, g->out, row, g->out_column + first, count);
 }
 
@@ -290,6 +306,7 @@ void forward__gate(struct forward *f, const struct weights_layer *l, uint32_t ro
                         .out_column = forward__own(f, FORWARD_INSIDE, (uint32_t)l->is->ffn_up.rows).begin,
                         .up_out = f->up,
                         .int8 = forward__wants_int8(&l->ffn_down)};
+    if (f->params->activation == MODEL_XIELU) gate.curve = curve_of(l->is);
     struct gate_job job = {f, &gate};
     run_grid(f, GATED_PANELS, &l->ffn_up,
              (struct grid){gate_task, &job, forward__gate_blocks(l->ffn_up.rows), rows, 0});

@@ -49,6 +49,11 @@ static inline size_t kern_input_row(const struct kern_input *x, size_t token) {
     return x->rows ? x->rows[token] : token;
 }
 
+/* xIELU (arXiv:2411.13010): plus x^2 + slope x above 0, else minus (exp(min(x, most)) - 1 - x) + slope x. */
+struct kern_xielu {
+    float plus, minus, slope, most;
+};
+
 /* Queries of one session against one KV head. All queries of a call share the pages. */
 struct kern_attention {
     /* Page p holds positions [p * KERN_PAGE, ...): K transposed as [head_dim_k][KERN_PAGE], V as
@@ -93,6 +98,7 @@ struct kern {
     /* With g = min(gate, 7) and u = up within [-7, 7]: g * sigmoid(1.702 g) * (u + 1), as gpt-oss has it. */
     void (*silu_clamped_mul)(const float *gate, const float *up, size_t n, float *out);
     void (*relu_squared)(const float *x, size_t n, float *out); /* max(x, 0)^2; out may be x */
+    void (*xielu)(const float *x, size_t n, const struct kern_xielu *curve, float *out);
     void (*sigmoid_mul)(const float *gate, size_t n, float *x); /* x *= sigmoid(gate) */
     void (*softcap)(float *x, float cap, size_t n);             /* x = cap * tanh(x / cap) */
 

@@ -75,6 +75,7 @@ static const struct model_family families[] = {
     {"hunyuan-moe", HALVES, RMS, SILU, FAMILY_HEADS_NORMED_LAST | NORMED},
     {"maincoder", PAIRS, RMS, SILU, FAMILY_HEADS_NORMED_LAST},
     {"arcee", PAIRS, RMS, MODEL_RELU_SQUARED},
+    {"apertus", HALVES, RMS, MODEL_XIELU},
     {"nemotron", HALVES, LAYER, MODEL_RELU_SQUARED},
     {"jais2", HALVES, LAYER, MODEL_RELU_SQUARED},
     {"gpt2", HALVES, LAYER, GELU, FAMILY_POSITIONS, .still_every = 1},

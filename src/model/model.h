@@ -54,6 +54,9 @@ struct model_layer {
     uint32_t window; /* positions that it sees; 0: all */
     uint32_t reach;  /* of an encoder: positions that it sees on either side; 0: all */
     bool rotates;    /* false: positions are not told to it (NoPE) */
+    struct {
+        float alpha_p, alpha_n, beta, eps;
+    } xielu;         /* the curve of its activation, if that is xIELU, as it was learned (engine/products.c) */
     bool convolves;  /* it does not attend: what its window shows is summed up by weights of each channel */
     MODEL_LAYER_TENSORS(MODEL_TENSOR_MEMBER, MODEL_TENSOR_MEMBER)
 };

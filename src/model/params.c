@@ -495,6 +495,24 @@ static int read_pattern(struct builder *b, const struct gguf_value **list, uint3
     return 0;
 }
 
+/* A number of each layer, or of all of them. */
+static int read_curve_part(struct builder *b, uint32_t layer, const char *key, float *out) {
+    const struct gguf_value *v = gguf_find(&b->m->gguf, key);
+    bool each = v && v->type == GGUF_ARRAY;
+    bool found = each ? gguf_item_f32(v, layer, out) : gguf_f32(&b->m->gguf, key, out);
+    if (found && isfinite(*out)) return 0;
+    return error_set(b->error, ERR_INVALID, "key %s does not give block %u a number", key, layer);
+}
+
+static int read_curve(struct builder *b, uint32_t layer) {
+    struct model_layer *l = &b->m->layers[layer];
+    if (b->m->params.activation != MODEL_XIELU) return 0;
+    int rc = read_curve_part(b, layer, "xielu.alpha_p", &l->xielu.alpha_p);
+    if (rc == 0) rc = read_curve_part(b, layer, "xielu.alpha_n", &l->xielu.alpha_n);
+    if (rc == 0) rc = read_curve_part(b, layer, "xielu.beta", &l->xielu.beta);
+    return rc == 0 ? read_curve_part(b, layer, "xielu.eps", &l->xielu.eps) : rc;
+}
+
 int builder_read_layers(struct builder *b) {
     const struct model_params *p = &b->m->params;
     const struct gguf_value *list = NULL, *kv_heads = kv_heads_of_layers(b);
@@ -509,6 +527,7 @@ int builder_read_layers(struct builder *b) {
         uint64_t heads = 1;
         if (list) gguf_item_i64(list, i, &local);
         if (kv_heads) gguf_item_u64(kv_heads, i, &heads);
+        if ((rc = read_curve(b, i)) < 0) return rc;
         l->convolves = heads == 0;
         if (l->convolves) local = true;
         l->window = local ? p->window : 0;

@@ -5,7 +5,15 @@
 
 enum model_pairing { MODEL_ROPE_PAIRS, MODEL_ROPE_HALVES }; /* (2i, 2i+1) or (i, i + n/2) */
 enum model_norm { MODEL_NORM_RMS, MODEL_NORM_LAYER };       /* LayerNorm: the mean goes; a bias where there is one */
-enum model_activation { MODEL_SILU, MODEL_GELU, MODEL_GELU_ERF, MODEL_SILU_CLAMPED, MODEL_RELU_SQUARED }; /* kern.h's */
+/* kern.h's. */
+enum model_activation {
+    MODEL_SILU,
+    MODEL_GELU,
+    MODEL_GELU_ERF,
+    MODEL_SILU_CLAMPED,
+    MODEL_RELU_SQUARED,
+    MODEL_XIELU
+};
 /* How a router's logits become the weights of experts: by softmax or sigmoid over all, or softmax over the chosen. */
 enum model_gating { MODEL_GATING_SOFTMAX = 1, MODEL_GATING_SIGMOID, MODEL_GATING_CHOSEN };
 /* What an embedding is made of: the mean of all hidden states, the first or the last one. */

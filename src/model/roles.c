@@ -372,7 +372,7 @@ static int check_layer(struct builder *b, uint32_t i) {
     if (l->ffn_norm.bytes && b->m->params.parallel && !two_norms(b, i))
         return error_set(b->error, ERR_INVALID, "tensor blk.%u.ffn_norm.weight is not in the layers before", i);
     enum model_activation by = b->m->params.activation;
-    bool never_gated = by == MODEL_RELU_SQUARED;
+    bool never_gated = by == MODEL_RELU_SQUARED || by == MODEL_XIELU;
     if (is_gated(by) && l->ffn_up.bytes && !l->ffn_gate.bytes)
         return error_set(b->error, ERR_INVALID, "tensor blk.%u.ffn_gate.weight is missing", i);
     if (never_gated && (l->ffn_gate.bytes || l->expert_gate.bytes))

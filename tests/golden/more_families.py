@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
@@ -157,6 +158,10 @@ def families():
                                 keys=mixture | {"expert_shared_feed_forward_length": 256}),
         "maincoder": t.Family("maincoder", [t.attention(qk_norm="head"), t.gated_ffn]),
         "arcee": t.Family("arcee", [t.attention(), ungated_ffn], keys=t.yarn(4, 64)),
+        "apertus": t.Family("apertus", [t.attention("o", qk_norm="head"), ungated_ffn], layers=3, rope_base=5e5,
+                            constants={"rope_freqs.weight": t.llama3_factors}, gain={"ffn_up": 2.0}, keys={
+                                "xielu.alpha_p": [0.3, -0.8, 2.0], "xielu.alpha_n": [0.5, -0.2, 1.0],
+                                "xielu.beta": [0.5, 0.25, 0.75], "xielu.eps": [-1e-6, -0.5, -1e-6]}),
         "nemotron": t.Family("nemotron", [t.attention(), ungated_ffn], rope_dims=16, layer_norm=True, norm_bias=True),
         "jais2": t.Family("jais2", [t.attention("qkvo"), t.plain_ffn], layer_norm=True, norm_bias=True),
         "gpt2": t.Family("gpt2", [biased_fused_attention, output_bias, t.plain_ffn], tied=True, kv_heads=8, constants={
@@ -205,12 +210,15 @@ def tokens_of(name):
 def write(family, name, path):
     """The CRC-32 of the weights."""
     t = tiny_model()
-    lacking, every = LACKING.get(family.arch, ()), t.tensors
-    t.tensors = lambda f: {tensor: shape for tensor, shape in every(f).items() if tensor not in lacking}
-    try:
+    lacking, every, add = LACKING.get(family.arch, ()), t.tensors, t.add_key
+
+    def tensors(f):
+        return {tensor: shape for tensor, shape in every(f).items() if tensor not in lacking}
+
+    def add_key(writer, key, value):
+        add(writer, key.replace(f"{family.arch}.xielu.", "xielu."), value)
+    with patch.multiple(t, tensors=tensors, add_key=add_key):
         return f"{t.write(family, name, path, SEED):08x}"
-    finally:
-        t.tensors = every
 
 
 def expectation(logits):

@@ -88,6 +88,16 @@ def test_convolutions_that_are_not_known(tmp_path, keys, reason):
     assert result.returncode == 1 and reason in result.stderr
 
 
+def test_each_layer_has_its_curve(tmp_path):
+    family = families()["apertus"]
+    path, _ = write("short", tmp_path, replace(family, keys=family.keys | {"xielu.beta": [0.5, 0.5]}))
+    result = run("debug", "logits", path, "--tokens=1")
+    assert result.returncode == 1 and b"key xielu.beta does not give block 2 a number" in result.stderr
+    path, _ = write("one", tmp_path, replace(family, keys=family.keys | {"xielu.beta": 0.5}))
+    each, _ = write("each", tmp_path, replace(family, keys=family.keys | {"xielu.beta": [0.5] * 3}))
+    assert logits(path, TOKENS).tobytes() == logits(each, TOKENS).tobytes()
+
+
 def test_a_gate_where_none_is_known_is_refused(tmp_path):
     t = tiny_model()
     path, _ = write("gated", tmp_path, t.Family("arcee", [t.attention(), t.gated_ffn]))

@@ -196,6 +196,13 @@ static double relu_squared_truth(const struct vectors *v, size_t i, double *boun
     double above = fmax(xs(v)[i], 0);
     return *bound = above * above;
 }
+static const struct kern_xielu curve = {0.9f, 1.3f, 0.5f, -1e-6f};
+static void run_xielu(const struct kern *k, struct vectors *v) { k->xielu(v->x.data, v->n, &curve, v->x.data); }
+static double xielu_truth(const struct vectors *v, size_t i, double *bound) {
+    double x = xs(v)[i], power = expm1(fmin(x, (double)curve.most));
+    *bound = curve.plus * x * x + 3 * fabs(x) + 1;
+    return x > 0 ? curve.plus * x * x + curve.slope * x : (power - x) * curve.minus + curve.slope * x;
+}
 static void run_sigmoid_mul(const struct kern *k, struct vectors *v) { k->sigmoid_mul(v->y.data, v->n, v->x.data); }
 static double sigmoid_mul_truth(const struct vectors *v, size_t i, double *bound) {
     double value = xs(v)[i] / (1 + exp(-(double)ys(v)[i]));
@@ -246,6 +253,7 @@ static const struct {
     {"gelu_erf alone", run_gelu_erf_alone, gelu_erf_alone_truth},
     {"silu_clamped_mul", run_clamped, clamped_truth},
     {"relu_squared", run_relu_squared, relu_squared_truth},
+    {"xielu", run_xielu, xielu_truth},
     {"sigmoid_mul", run_sigmoid_mul, sigmoid_mul_truth},
     {"softcap", run_softcap, softcap_truth},
     {"rope of halves", run_rope_halves, rope_halves_truth},

@@ -158,6 +158,17 @@ static void silu_clamped_mul(const float *gate, const float *up, size_t count, f
     FOR_LANES (count) f32_store_n(out + i, simd_silu_clamped(f32_load_n(gate + i, n), f32_load_n(up + i, n)), n);
 }
 
+static void xielu(const float *x, size_t count, const struct kern_xielu *c, float *out) {
+    f32x16 zero = f32_set(0.0f), one = f32_set(1.0f), plus = f32_set(c->plus), minus = f32_set(c->minus);
+    FOR_LANES (count) {
+        f32x16 v = f32_load_n(x + i, n), above = f32_max(v, zero);
+        f32x16 sum = f32_fma(f32_mul(plus, above), above, f32_mul(f32_set(c->slope), v));
+        f32x16 power = f32_sub(simd_exp(f32_min(v, f32_set(c->most))), one);
+        f32x16 below = f32_zero_below(f32_mul(f32_sub(power, v), minus), f32_negate(v), zero);
+        f32_store_n(out + i, f32_add(sum, below), n);
+    }
+}
+
 static void sigmoid_mul(const float *gate, size_t count, float *x) {
     FOR_LANES (count) {
         f32x16 e = simd_exp(f32_negate(f32_load_n(gate + i, n)));
@@ -227,6 +238,7 @@ void LEVEL(vector_init)(struct kern *k) {
     k->gelu_erf_mul = gelu_erf_mul;
     k->silu_clamped_mul = silu_clamped_mul;
     k->relu_squared = relu_squared;
+    k->xielu = xielu;
     k->sigmoid_mul = sigmoid_mul;
     k->softcap = softcap;
     k->store_k[KERN_KV_F16] = store_k_f16;

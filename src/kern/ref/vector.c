@@ -121,6 +121,14 @@ static void silu_clamped_mul(const float *gate, const float *up, size_t n, float
     for (size_t i = 0; i < n; i++) out[i] = math_silu_clamped(gate[i], up[i]);
 }
 
+static void xielu(const float *x, size_t n, const struct kern_xielu *c, float *out) {
+    for (size_t i = 0; i < n; i++) {
+        float above = x[i] > 0.0f ? x[i] : 0.0f, sum = fmaf(c->plus * above, above, c->slope * x[i]);
+        float power = math_exp(x[i] < c->most ? x[i] : c->most) - 1.0f;
+        out[i] = sum + (x[i] > 0.0f ? 0.0f : (power - x[i]) * c->minus);
+    }
+}
+
 static void sigmoid_mul(const float *gate, size_t n, float *x) {
     for (size_t i = 0; i < n; i++) x[i] /= 1.0f + math_exp(-gate[i]);
 }
@@ -189,6 +197,7 @@ void ref_vector_init(struct kern *k) {
     k->gelu_erf_mul = gelu_erf_mul;
     k->silu_clamped_mul = silu_clamped_mul;
     k->relu_squared = relu_squared;
+    k->xielu = xielu;
     k->sigmoid_mul = sigmoid_mul;
     k->softcap = softcap;
     k->store_k[KERN_KV_F16] = store_k_f16;
