@@ -5,6 +5,8 @@
 
 #include "base/prng.h"
 
+enum { FROZEN_LOOK_US = 100000 }; /* how often what waits for a frozen host is looked at: it may thaw before its time */
+
 uint64_t world_below(struct world *w, uint64_t bound) { return prng_below(&w->random, bound); }
 
 uint64_t world_between(struct world *w, uint64_t low, uint64_t high) { return low + world_below(w, high - low); }
@@ -43,7 +45,8 @@ static void one_thing(struct world *w) {
         const struct host *host = &w->hosts[h.host];
         if (!host->up || host->life != h.life) return;
         if (host->thaw_us > w->now_us) {
-            h.at_us = host->thaw_us;
+            uint64_t again_us = w->now_us + FROZEN_LOOK_US;
+            h.at_us = host->thaw_us < again_us ? host->thaw_us : again_us;
             agenda_add(&w->agenda, &h);
             return;
         }
