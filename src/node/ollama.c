@@ -146,6 +146,7 @@ void ollama_ps(struct daemon *d, struct http_exchange *x) {
     for (size_t i = 0; i < count; i++) {
         static const uint64_t century_s = 100ull * 365 * 86400; /* who stays until it is told to go */
         uint64_t left_s;
+        if (has_name(models, views[i].plan->model)) continue; /* of replicas one speaks for all */
         json_t *model = instance_json(d, &views[i], digest);
         if (!stay_leaves_in(d, views[i].id, &left_s)) left_s = century_s;
         json_object_set_new(model, "expires_at",

@@ -333,7 +333,7 @@ function ChatList({ current, onPick }: { current: string | undefined; onPick: ()
 }
 
 function ModelPicker({ model, onPick }: { model: string | null; onPick: (model: string) => void }) {
-  const loaded = instances.use().filter((i) => i.state !== "failed").map((i) => i.model);
+  const loaded = [...new Set(instances.use().filter((i) => i.state !== "failed").map((i) => i.model))];
   const others = (models.use() ?? []).map((m) => m.name).filter((name) => !loaded.some((l) => l.toLowerCase() === name.toLowerCase()));
   return (
     <select aria-label="Model" value={model ?? ""} onChange={(e) => onPick(e.currentTarget.value)}>

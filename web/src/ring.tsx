@@ -47,12 +47,19 @@ function LayerMap({ instance }: { instance: Instance }) {
   );
 }
 
+/* Replicas of a model are counted. */
+function tabName(instance: Instance, instances: Instance[]): string {
+  const same = instances.filter((i) => i.model === instance.model);
+  return same.length > 1 ? `${instance.model} (${same.indexOf(instance) + 1} of ${same.length})` : instance.model;
+}
+
 function MachineCard({ machine, instances }: { machine: Machine; instances: Instance[] }) {
   const held = heldBy(machine.id, instances);
   const shown = cluster.activity.use()?.instruments.find((i) => i.node === machine.id);
   const reasons = cluster.leftOut.use();
   const total = machine.memory_total ?? 0, free = machine.memory_free ?? 0, kind = kindOf(machine);
-  const outside = machine.state === "up" ? instances.filter((i) => !cluster.membersOf(i).includes(machine.id)) : [];
+  const models = machine.state === "up" ? [...new Set(instances.map((i) => i.model))] : [];
+  const outside = models.filter((model) => !held.some((h) => h.model === model));
   return (
     <li class={`machine-card ${machine.state}`}>
       <header>
@@ -67,7 +74,7 @@ function MachineCard({ machine, instances }: { machine: Machine; instances: Inst
           {shown?.temperature_c != null && <span>{celsius(shown.temperature_c)}</span>}{shown?.power_w != null && <span>{watts(shown.power_w)}</span>}</p>
       </>}
       {held.map((h) => <p key={h.model} class="holds"><b>{h.model}</b> {h.layers}{h.share < 0.999 ? `, ${Math.round(100 * h.share)} % of each` : ""}, {bytes(h.bytes)}</p>)}
-      {outside.map((i) => <p key={i.id} class="soft">Left out of {i.model}: {reasons[i.model]?.find((o) => o.node === machine.id)?.reason ?? "the plan is faster without it"}</p>)}
+      {outside.map((model) => <p key={model} class="soft">Left out of {model}: {reasons[model]?.find((o) => o.node === machine.id)?.reason ?? "the plan is faster without it"}</p>)}
       {machine.reason && <p class="soft">{machine.reason}</p>}
     </li>
   );
@@ -104,7 +111,7 @@ export function RingView() {
       <Totals machines={machines} />
       {instances.length > 1 && (
         <div class="tabs" role="group" aria-label="Model shown">
-          {instances.map((i) => <button key={i.id} type="button" aria-pressed={i.id === instance?.id} onClick={() => setPicked(i.id)}>{i.model}</button>)}
+          {instances.map((i) => <button key={i.id} type="button" aria-pressed={i.id === instance?.id} onClick={() => setPicked(i.id)}>{tabName(i, instances)}</button>)}
         </div>
       )}
       <section class="scene" aria-label="The ring">
