@@ -135,6 +135,7 @@ def test_a_beacon_is_as_the_page_says(tmp_path):
         finally:
             assert node.stop() == 0
     low, high, id_, boot, key, port = struct.unpack("<HHQQQH", packet[:-16])
-    assert low == high == 3 and boot != 0 and f"{id_:016x}" == me["id"]
+    version = int(re.search(r"protocol version \*\*(\d+)\*\*", PAGE)[1])
+    assert low == high == version and boot != 0 and f"{id_:016x}" == me["id"]
     assert key == int.from_bytes(derive(secret, b"key id", 8), "little")
     assert str(port) == me["address"].rpartition(":")[2]

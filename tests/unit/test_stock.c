@@ -233,6 +233,7 @@ static void hold(struct scene *s) {
     struct wire_plan plan = {.model = "org/repo",
                              .context = 256,
                              .parallel = 1,
+                             .replicas = 1,
                              .layer_count = 2,
                              .stage_count = 2,
                              .member_count = 2,
