@@ -29,6 +29,8 @@ uint64_t costs_time_ns(uint64_t amount, uint64_t rate) {
     return ns < UINT64_MAX >> 16 ? (uint64_t)ns : UINT64_MAX >> 16;
 }
 
+uint64_t costs_per_ks(uint64_t ns) { return ns == 0 ? 0 : 1000 * ns_per_s / ns; }
+
 /* ---- memory ---- */
 
 uint64_t costs_kv_bytes(const struct costs *c, uint32_t layer) {

@@ -56,6 +56,8 @@ uint64_t costs_part(uint64_t amount, uint64_t part, uint64_t whole);
 uint64_t costs_time_ns(uint64_t amount, uint64_t rate);
 /* Bytes of KV cache that a layer keeps for all sessions. */
 uint64_t costs_kv_bytes(const struct costs *c, uint32_t layer);
+/* Tokens per 1,000 s at so many ns each; 0 for 0: unknown. */
+uint64_t costs_per_ks(uint64_t ns);
 /* What a member needs besides its layers; `first`: it also holds both ends of the model. */
 uint64_t costs_fixed_bytes(const struct costs *c, bool first);
 /* What candidate members[at] may use: its free memory, and with others of its host no more than the host has. */

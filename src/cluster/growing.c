@@ -5,8 +5,6 @@
  * come. Replicas know nothing of each other but whose nodes they are: each has its own coordinator, epochs, recovery.
  * One that is lost altogether or finds no place any more ends, since the model still answers, and is grown anew when
  * there is room. A request goes to the replica that has least to do (jobs.c). */
-#include <stdio.h>
-
 #include "cluster/internal.h"
 
 enum { LOOK_US = 100 * MS };
@@ -56,35 +54,25 @@ void growing_timer(struct node *n, struct instance *i) {
     recovery_grow(n, i);
 }
 
-bool growing_occupied(struct node *n, const struct instance *i, uint64_t node) {
-    for (uint32_t k = 0; k < n->instance_count; k++) {
+/* All are planned anew, to see how many there would be. */
+static bool counts(const struct request *r) { return r->reason == REPLAN_GROW && r->options.replicas == 0; }
+
+bool growing_occupied(struct node *n, const struct request *r, const struct instance *i, uint64_t node) {
+    bool occupied = r->reason == REPLAN_GROW && wire_plan_member(&i->plan, node) >= 0;
+    for (uint32_t k = 0; k < n->instance_count && !occupied; k++) {
         const struct instance *other = &n->instances[k];
-        if (stands_beside(n, i, other) && wire_plan_member(&other->plan, node) >= 0) return true;
+        occupied = stands_beside(n, i, other) && wire_plan_member(&other->plan, node) >= 0;
     }
-    return false;
-}
-
-static uint64_t bytes_on(const struct wire_plan *plan, uint64_t node) {
-    int at = wire_plan_member(plan, node);
-    const struct wire_member *m = at < 0 ? NULL : &plan->members[at];
-    return m ? m->weights_bytes + m->kv_bytes + m->scratch_bytes : 0;
-}
-
-/* As if nothing of the model were there. */
-static void clear_of_replicas(struct node *n, const struct instance *i, struct placement_device *d) {
-    uint64_t bytes = bytes_on(&i->plan, d->node);
-    for (uint32_t k = 0; k < n->instance_count; k++)
-        if (stands_beside(n, i, &n->instances[k])) bytes += bytes_on(&n->instances[k].plan, d->node);
-    d->memory_free += bytes;
-    if (d->host_free != 0) d->host_free += bytes;
+    return occupied && !counts(r);
 }
 
 void growing_describe(struct node *n, const struct request *r, const struct instance *i, struct placement_device *d) {
-    bool occupied = growing_occupied(n, i, d->node) || wire_plan_member(&i->plan, d->node) >= 0;
-    if (r->replicas)
-        clear_of_replicas(n, i, d);
-    else if (occupied && !d->excluded[0])
-        snprintf(d->excluded, sizeof d->excluded, "a replica of the model is there");
+    uint64_t bytes = wire_plan_bytes(&i->plan, d->node);
+    if (!counts(r)) return;
+    for (uint32_t k = 0; k < n->instance_count; k++)
+        if (stands_beside(n, i, &n->instances[k])) bytes += wire_plan_bytes(&n->instances[k].plan, d->node);
+    d->memory_free += bytes;
+    if (d->host_free != 0) d->host_free += bytes;
 }
 
 static struct placement_result *place(struct node *n, struct request *r, const struct instance *i, uint32_t replicas,
@@ -95,18 +83,20 @@ static struct placement_result *place(struct node *n, struct request *r, const s
                                             .aim = i->plan.aim,
                                             .replicas = replicas,
                                             .replicas_to_come = to_come};
-    r->replicas = replicas == 0;
     return requests_place(n, r);
 }
 
 /* As many as there were to be; more, if that is how many there would be if all were planned now. */
 struct placement_result *growing_place(struct node *n, struct request *r, const struct instance *i) {
     uint32_t count = replicas_of(n, i), wanted = i->plan.replicas;
-    struct placement_result *afresh = wanted > count ? NULL : place(n, r, i, 0, 0);
-    if (afresh) wanted = afresh->fits ? afresh->plan.replicas : 0;
+    struct placement_result *result = NULL;
+    if (wanted <= count) {
+        result = place(n, r, i, 0, 0);
+        wanted = result->fits ? result->plan.replicas : 0;
+    }
     if (wanted > count) return place(n, r, i, wanted, wanted - count - 1);
-    afresh->fits = false;
-    return afresh;
+    result->fits = false;
+    return result;
 }
 
 void growing_ends(struct instance *i) {

@@ -442,5 +442,5 @@ uint64_t layout_prefill_per_ks(const struct costs *c, const struct layout *l) {
             if (ns > slowest) slowest = ns;
         }
     }
-    return slowest ? 1000000000000u / slowest : 0;
+    return costs_per_ks(slowest);
 }

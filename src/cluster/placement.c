@@ -66,15 +66,13 @@ static void write_plan(const struct costs *c, const struct layout *l, struct wir
     }
 }
 
-static uint64_t per_ks(uint64_t ns) { return ns == 0 ? 0 : 1000000000000u / ns; }
-
 /* Unknown (0) as long as a member is not measured. */
 static void predict(const struct costs *c, const struct replicas *r, struct placement_result *result) {
     const struct layout *l = &r->first.best;
     bool known = true, others_known = true;
     for (uint32_t i = 0; i < l->member_count; i++) known &= c->candidates[l->members[i]].device->read_bandwidth > 0;
     for (uint32_t i = 0; i < r->other_count; i++) others_known &= r->others[i]->read_bandwidth > 0;
-    result->plan.decode_tokens_per_ks = known ? per_ks(l->token_ns) : 0;
+    result->plan.decode_tokens_per_ks = known ? costs_per_ks(l->token_ns) : 0;
     result->plan.prefill_tokens_per_ks = layout_prefill_per_ks(c, l);
     result->together_tokens_per_ks = known && others_known ? r->tokens_per_ks : 0;
 }

@@ -246,18 +246,9 @@ static bool avoided(const struct instance *i, uint64_t node) {
     return false;
 }
 
-static uint64_t member_bytes(const struct wire_plan *plan, uint64_t node) {
-    uint64_t bytes = 0;
-    for (uint32_t k = 0; k < plan->member_count; k++) {
-        const struct wire_member *m = &plan->members[k];
-        if (m->node == node) bytes += m->weights_bytes + m->kv_bytes + m->scratch_bytes;
-    }
-    return bytes;
-}
-
 /* What members hold for the old plan counts as free, for they give it up for the new one. */
 static void give_back(struct node *n, const struct instance *i, struct placement_device *d, uint64_t total) {
-    uint64_t bytes = d->node == n->id ? slices_bytes_of(n, i->id) : member_bytes(&i->plan, d->node);
+    uint64_t bytes = d->node == n->id ? slices_bytes_of(n, i->id) : wire_plan_bytes(&i->plan, d->node);
     if (i->state == WIRE_FAILED || avoided(i, d->node)) return; /* it has given that up already */
     d->memory_free = bytes < total - d->memory_free ? d->memory_free + bytes : total;
     if (d->host_free != 0) d->host_free += bytes;
@@ -272,7 +263,7 @@ void recovery_describe(struct node *n, const struct request *r, struct placement
     else if (d->memory_free <= total)
         give_back(n, i, d, total);
     if (d->excluded[0]) return;
-    if (r->reason != REPLAN_GROW && growing_occupied(n, i, d->node))
+    if (growing_occupied(n, r, i, d->node))
         snprintf(d->excluded, sizeof d->excluded, "a replica of the model is there");
     if (p ? p->leaving : n->draining) snprintf(d->excluded, sizeof d->excluded, "it is leaving");
     if (avoided(i, d->node) && !r->forgiven) snprintf(d->excluded, sizeof d->excluded, "it could not load its part");

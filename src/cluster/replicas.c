@@ -34,8 +34,7 @@ static void deal_out(struct replicas *r, const struct costs *all, const struct p
         if (r->count == 0) r->first = choice;
         if (r->count == 0) r->wish = wish;
         if (choice.best.cost_ns == LAYOUT_NEVER) break;
-        uint64_t ns = layout_together_ns(&left, &choice.best);
-        r->tokens_per_ks += ns ? 1000000000000u / ns : 0;
+        r->tokens_per_ks += costs_per_ks(layout_together_ns(&left, &choice.best));
         r->count++;
         take_out(&left, r, &choice.best);
     }

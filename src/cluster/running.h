@@ -52,10 +52,11 @@ void instances_timers(struct node *n);
 void growing_timer(struct node *n, struct instance *i); /* of an own one */
 /* A plan began, or nodes or memory have come or gone: an own instance looks whether another replica has room. */
 void growing_look(struct node *n, struct instance *i, bool node_came);
-/* A replica beside this one is on the node. */
-bool growing_occupied(struct node *n, const struct instance *i, uint64_t node);
+/* The node is not for this plan: a replica beside the instance, or the one that another is planned beside, is there. */
+bool growing_occupied(struct node *n, const struct request *r, const struct instance *i, uint64_t node);
 /* The place of one more replica; it does not fit where there is none, or where one more would not help. */
 struct placement_result *growing_place(struct node *n, struct request *r, const struct instance *i);
+/* Where it is to be seen how many there would be, as if none were there. */
 void growing_describe(struct node *n, const struct request *r, const struct instance *i, struct placement_device *d);
 /* The search for a place is over, and there was none. `i` may be NULL: gone meanwhile. */
 void growing_ends(struct instance *i);

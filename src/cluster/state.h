@@ -86,7 +86,7 @@ struct request {
     struct placement_model model;
     struct placement_options options;
     bool any_options;
-    bool replicas; /* stop: those beside the instance too; replan: how many there should be, is asked */
+    bool replicas; /* stop: those beside the instance too */
     uint64_t race; /* the lower wins; the last byte counts attempts */
     uint64_t instance;
     uint64_t subject; /* replan: of this instance; `instance` is another one only where that grows */

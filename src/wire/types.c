@@ -67,6 +67,15 @@ int wire_plan_member(const struct wire_plan *plan, uint64_t node) {
     return -1;
 }
 
+uint64_t wire_plan_bytes(const struct wire_plan *plan, uint64_t node) {
+    uint64_t bytes = 0;
+    for (uint32_t k = 0; k < plan->member_count; k++) {
+        const struct wire_member *m = &plan->members[k];
+        if (m->node == node) bytes += m->weights_bytes + m->kv_bytes + m->scratch_bytes;
+    }
+    return bytes;
+}
+
 uint32_t wire_plan_stage(const struct wire_plan *plan, uint32_t member) {
     uint32_t stage = 0;
     while (stage + 1 < plan->stage_count && member >= plan->stages[stage + 1].member_begin) stage++;

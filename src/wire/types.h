@@ -134,6 +134,8 @@ bool wire_plan_valid(const struct wire_plan *plan);
 uint32_t wire_plan_sessions(const struct wire_plan *plan);
 /* The first member that lies on `node`, or -1. */
 int wire_plan_member(const struct wire_plan *plan, uint64_t node);
+/* What its members on `node` take of the memory there, all together. */
+uint64_t wire_plan_bytes(const struct wire_plan *plan, uint64_t node);
 /* The stage of a member. */
 uint32_t wire_plan_stage(const struct wire_plan *plan, uint32_t member);
 /* Is there a data link from one member to the other? Hidden states go round the first members of the stages; members of
