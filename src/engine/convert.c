@@ -92,6 +92,10 @@ static int add_part(struct conversion *c, struct gguf_writer *w, const struct gg
                         .cols = t->dims[0],
                         .from_offset = t->offset};
     for (uint32_t i = 1; i < GGUF_DIMS_MAX; i++) part.rows *= t->dims[i];
+    if (part.rows == 1 && tensor_type_block(t->type) == 1 && tensor_type_block(type) == 1) { /* a vector may be cut */
+        part.rows = part.cols;
+        part.cols = 1;
+    }
     part.to_offset = gguf_write_tensor(w, t->name, type, t->dims, t->dim_count);
     return parts_add(&c->parts, part) < 0 ? error_set(error, ERR_NOMEM, "out of memory") : 0;
 }
@@ -181,6 +185,66 @@ static uint64_t turned(uint64_t row, uint32_t head) {
     return row - in_head + in_head / 2 + (in_head % 2) * (head / 2);
 }
 
+/* Values that lie `step` apart in a file, `count` of them, to places `to_step` apart. */
+struct gathering {
+    const struct file *file;
+    size_t size, step, to_step, count; /* size: of a value */
+    uint8_t *run;                      /* room for all that lies between the first and the last */
+};
+
+static int gather(const struct gathering *g, uint64_t offset, uint8_t *out, struct error *error) {
+    int rc = file_read_at(g->file, offset, g->run, ((g->count - 1) * g->step + 1) * g->size, error);
+    for (size_t i = 0; rc == 0 && i < g->count; i++)
+        memcpy(out + i * g->to_step * g->size, g->run + i * g->step * g->size, g->size);
+    return rc;
+}
+
+/* Rows whose values lie apart, in runs along whichever side is closer together. */
+static int read_apart(const struct conversion *c, const struct part *p, uint64_t begin, uint64_t count, uint8_t *out,
+                      struct error *error) {
+    bool by_column = p->column_step > p->row_step;
+    size_t size = row_bytes(p->from, 1);
+    struct gathering g = {.file = &c->files[p->file],
+                          .size = size,
+                          .step = by_column ? p->row_step : p->column_step,
+                          .to_step = by_column ? p->cols : 1,
+                          .count = by_column ? count : p->cols};
+    uint64_t lines = by_column ? p->cols : count, line_step = by_column ? p->column_step : p->row_step;
+    uint64_t first = p->from_offset + begin * p->row_step * size, to = by_column ? size : p->cols * size;
+    g.run = malloc(((g.count - 1) * g.step + 1) * size);
+    int rc = g.run ? 0 : error_set(error, ERR_NOMEM, "out of memory");
+    for (uint64_t i = 0; rc == 0 && i < lines; i++) rc = gather(&g, first + i * line_step * size, out + i * to, error);
+    free(g.run);
+    return rc;
+}
+
+/* A block as ggml has it: its scale, and values i and i + 16 in a byte. */
+static void join_block(uint8_t scale, const uint8_t *pairs, uint8_t *out) {
+    enum { HALF = 16 };
+    *out++ = scale;
+    for (int i = 0; i < HALF; i++) {
+        int low = pairs[i / 2] >> 4 * (i % 2), high = pairs[(i + HALF) / 2] >> 4 * (i % 2);
+        out[i] = (uint8_t)((low & 15) | (high & 15) << 4);
+    }
+}
+
+static int read_joined(const struct conversion *c, const struct part *p, uint64_t begin, uint64_t count, uint8_t *out,
+                       struct error *error) {
+    enum { PAIRS = 16, BLOCK = 17, VALUES = 32 };
+    uint64_t blocks = p->cols / VALUES, step = (p->row_step ? p->row_step : p->cols) / VALUES;
+    uint8_t *pairs = malloc(blocks * PAIRS), *scales = malloc(blocks);
+    int rc = pairs && scales ? 0 : error_set(error, ERR_NOMEM, "out of memory");
+    for (uint64_t row = begin; rc == 0 && row < begin + count; row++) {
+        rc = file_read_at(&c->files[p->file], p->from_offset + row * step * PAIRS, pairs, blocks * PAIRS, error);
+        if (rc == 0)
+            rc = file_read_at(&c->files[p->scales_file], p->scales_offset + row * step, scales, blocks, error);
+        for (uint64_t i = 0; rc == 0 && i < blocks; i++, out += BLOCK) join_block(scales[i], pairs + i * PAIRS, out);
+    }
+    free(pairs);
+    free(scales);
+    return rc;
+}
+
 static int read_raw(const struct conversion *c, const struct part *p, uint64_t begin, uint64_t count, uint8_t *out,
                     struct error *error) {
     uint64_t bytes = row_bytes(p->from, p->cols);
@@ -189,6 +253,8 @@ static int read_raw(const struct conversion *c, const struct part *p, uint64_t b
         memcpy(out, p->values + begin * p->cols, count * bytes);
         return 0;
     }
+    if (p->scales_apart) return read_joined(c, p, begin, count, out, error);
+    if (p->row_step > 0) return read_apart(c, p, begin, count, out, error);
     if (!p->head) return file_read_at(&c->files[p->file], p->from_offset + begin * bytes, out, count * bytes, error);
     for (uint64_t i = 0; rc == 0 && i < count; i++)
         rc = file_read_at(&c->files[p->file], p->from_offset + turned(begin + i, p->head) * bytes, out + i * bytes,
@@ -239,6 +305,13 @@ int conversion_read(const struct conversion *c, uint64_t offset, void *out, size
     return 0;
 }
 
+/* Bytes of a file that all of a part lies between. */
+static uint64_t extent(const struct part *p) {
+    if (p->row_step == 0) return p->rows * row_bytes(p->from, p->cols);
+    uint64_t values = (p->rows - 1) * p->row_step + (p->cols - 1) * p->column_step + 1;
+    return row_bytes(p->from, values);
+}
+
 void conversion_ranges(const struct conversion *c, uint64_t offset, uint64_t len,
                        void (*visit)(void *context, const char *name, uint64_t offset, uint64_t len), void *context) {
     uint64_t end = offset + len;
@@ -248,6 +321,15 @@ void conversion_ranges(const struct conversion *c, uint64_t offset, uint64_t len
         if (p->file == PART_OF_MEMORY || last <= offset || first >= end) continue;
         uint64_t begin_row = offset > first ? (offset - first) / bytes : 0;
         uint64_t end_row = end < last ? (end - first + bytes - 1) / bytes : p->rows;
+        if (p->scales_apart) {
+            visit(context, c->names[p->scales_file], p->scales_offset, extent(p) / 17);
+            visit(context, c->names[p->file], p->from_offset, extent(p) / 17 * 16);
+            continue;
+        }
+        if (p->row_step > 0) {
+            visit(context, c->names[p->file], p->from_offset, extent(p));
+            continue;
+        }
         if (p->head) { /* rows stand in another order there */
             begin_row = 0;
             end_row = p->rows;

@@ -48,32 +48,76 @@ static const struct hf_family families[] = {
     {"xlm-roberta", "bert", HF_ENCODER | HF_PADDED},
     {"nomic_bert", "nomic-bert", HF_ENCODER},
     {"modernbert", "modern-bert", HF_ENCODER | HF_WINDOW},
+    {"nomic_bert_moe", "nomic-bert-moe", HF_ENCODER},
+    {"eurobert", "eurobert", HF_ENCODER},
+    {"gpt_oss", "gpt-oss", HF_POST_ATTENTION | HF_WINDOW | HF_TURNED | HF_GATES_IN_TURN},
+    {"ministral3", "mistral3", HF_TURN},
+    {"mistral4", "mistral4", HF_LATENT},
+    {"llama4", "llama4", HF_TURN | HF_TURNED},
+    {"qwen2_vl", "qwen2vl", 0},
+    {"qwen2_5_vl", "qwen2vl", 0},
+    {"qwen3_vl", "qwen3vl", 0},
+    {"qwen3_vl_moe", "qwen3vlmoe", HF_TURNED},
+    {"lfm2", "lfm2", 0},
+    {"lfm2_moe", "lfm2moe", HF_SIGMOID},
+    {"phimoe", "phimoe", HF_WINDOW | HF_LONG_ROPE},
+    {"ernie4_5_moe", "ernie4_5-moe", 0},
+    {"hunyuan_v1_moe", "hunyuan-moe", 0},
+    {"granitemoeshared", "granitemoe", HF_TURN},
+    {"minimax_m2", "minimax-m2", HF_SIGMOID},
+    {"afmoe", "afmoe", HF_POST_ATTENTION | HF_WINDOW | HF_SIGMOID},
+    {"bailing_moe", "bailingmoe", HF_TURN | HF_QUERIES_FIRST},
+    {"bailing_moe_v2", "bailingmoe2", HF_SIGMOID | HF_QUERIES_FIRST},
+    {"exaone", "exaone", 0},
+    {"exaone_moe", "exaone-moe", HF_WINDOW | HF_WINDOW_PATTERN | HF_SIGMOID},
+    {"minicpm3", "minicpm3", HF_LATENT | HF_LONG_ROPE},
+    {"plm", "plm", HF_LATENT},
+    {"internlm2", "internlm2", HF_TURN},
+    {"olmo", "olmo", HF_TURN},
+    {"dbrx", "dbrx", 0},
+    {"mpt", "mpt", 0},
+    {"falcon", "falcon", 0},
+    {"bloom", "bloom", HF_NO_HEAD},
+    {"gpt2", "gpt2", HF_TURNED | HF_QUERIES_FIRST},
+    {"gpt_neox", "gptneox", 0},
+    {"gpt_bigcode", "starcoder", 0},
 };
 
 enum kind { COUNT, REAL, FLAG };
+
+#define LAYERS "num_hidden_layers|n_layer|n_layers|num_layers"
+#define CONTEXT "max_position_embeddings|n_positions|n_ctx|max_seq_len|seq_length"
+#define WIDTH "hidden_size|n_embd|d_model|n_embed"
+#define HEADS "num_attention_heads|n_head|n_heads"
+#define KV_HEADS "num_key_value_heads|num_kv_heads|n_head_kv|kv_n_heads"
+#define FF "intermediate_size_mlp|intermediate_size|n_inner|ffn_hidden_size"
+#define EXPERTS "num_local_experts|num_experts|n_routed_experts|moe_num_experts"
 
 /* Keys that mean the same in all families; more than one name in the config: "a|b". */
 static const struct {
     const char *from, *to;
     enum kind kind;
 } keys[] = {
-    {"num_hidden_layers|n_layer", "block_count", COUNT},
-    {"max_position_embeddings|n_positions|n_ctx", "context_length", COUNT},
-    {"hidden_size|n_embd", "embedding_length", COUNT},
-    {"intermediate_size|n_inner", "feed_forward_length", COUNT},
-    {"num_attention_heads|n_head", "attention.head_count", COUNT},
+    {LAYERS, "block_count", COUNT},
+    {CONTEXT, "context_length", COUNT},
+    {WIDTH, "embedding_length", COUNT},
+    {HEADS, "attention.head_count", COUNT},
     {"global_attn_every_n_layers", "attention.sliding_window_pattern", COUNT},
-    {"rms_norm_eps|norm_eps", "attention.layer_norm_rms_epsilon", REAL},
+    {"rms_norm_eps|norm_eps|layer_norm_epsilon", "attention.layer_norm_rms_epsilon", REAL},
     {"layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps", "attention.layer_norm_epsilon", REAL},
-    {"num_local_experts|num_experts|n_routed_experts", "expert_count", COUNT},
-    {"num_experts_per_tok", "expert_used_count", COUNT},
+    {EXPERTS, "expert_count", COUNT},
+    {"num_experts_per_tok|moe_k|moe_topk|moe_top_k", "expert_used_count", COUNT},
     {"moe_intermediate_size", "expert_feed_forward_length", COUNT},
-    {"shared_expert_intermediate_size", "expert_shared_feed_forward_length", COUNT},
-    {"n_shared_experts", "expert_shared_count", COUNT},
+    {"shared_expert_intermediate_size|shared_intermediate_size", "expert_shared_feed_forward_length", COUNT},
+    {"n_shared_experts|num_shared_experts|moe_num_shared_experts|num_shared_expert", "expert_shared_count", COUNT},
     {"n_group", "expert_group_count", COUNT},
     {"topk_group", "expert_group_used_count", COUNT},
-    {"routed_scaling_factor", "expert_weights_scale", REAL},
-    {"first_k_dense_replace", "leading_dense_block_count", COUNT},
+    {"routed_scaling_factor|route_scale", "expert_weights_scale", REAL},
+    {"first_k_dense_replace|num_dense_layers|moe_layer_start_index", "leading_dense_block_count", COUNT},
+    {"moe_layer_interval|interleave_moe_layer_step", "interleave_moe_layer_step", COUNT},
+    {"moe_every_n_layers", "moe_every_n_layers", COUNT},
+    {"conv_L_cache", "shortconv.l_cache", COUNT},
+    {"clip_qkv", "attention.clamp_kqv", REAL},
     {"attn_logit_softcapping", "attn_logit_softcapping", REAL},
     {"final_logit_softcapping", "final_logit_softcapping", REAL},
     {"logit_scale|logits_scaling", "logit_scale", REAL},
@@ -102,8 +146,13 @@ static const json_t *first_of(const json_t *object, const char *names) {
 }
 
 const json_t *hf_get(const struct hf_model *m, const char *names) {
-    const json_t *v = first_of(m->text, names);
-    return v ? v : first_of(m->outer, names);
+    const json_t *parts[] = {m->text, m->outer, json_object_get(m->text, "attn_config"),
+                             json_object_get(m->text, "ffn_config")}; /* MPT's and DBRX's */
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        const json_t *v = first_of(parts[i], names);
+        if (v) return v;
+    }
+    return NULL;
 }
 
 const char *hf_key(const struct hf_model *m, const char *name, char out[HF_KEY_BYTES]) {
@@ -126,10 +175,18 @@ static void write_str(const struct hf_model *m, struct hf_result *out, const cha
     gguf_write_str(&out->writer, hf_key(m, name, key), value, strlen(value));
 }
 
+/* Some configs tell for each layer what is the same in all. */
+static const json_t *one_of_all(const json_t *v) {
+    const json_t *first = json_array_get(v, 0);
+    for (size_t i = 1; i < json_array_size(v); i++)
+        if (!json_equal(first, json_array_get(v, i))) return v;
+    return first ? first : v;
+}
+
 /* A whole number from 0 to 2^32 - 1; `otherwise` where the config has none. */
 static int read_count(const struct hf_model *m, const char *names, uint32_t otherwise, uint32_t *out,
                       struct error *error) {
-    const json_t *v = hf_get(m, names);
+    const json_t *v = one_of_all(hf_get(m, names));
     *out = otherwise;
     if (!v) return 0;
     if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > UINT32_MAX)
@@ -160,11 +217,12 @@ static int refuse_family(const char *model_type, struct error *error) {
 /* Channels of a head that are rotated. */
 static uint32_t rope_dims(const struct hf_model *m) {
     const json_t *rope = hf_rope(m), *part = rope ? json_object_get(rope, "partial_rotary_factor") : NULL;
+    const json_t *dims = hf_get(m, "rotary_dim");
     if (!part) part = hf_get(m, "partial_rotary_factor|rotary_pct|rope_pct");
+    if (!part && json_is_integer(dims)) return (uint32_t)json_integer_value(dims);
     if (m->family->flags & HF_LATENT) return (uint32_t)json_integer_value(hf_get(m, "qk_rope_head_dim"));
-    double share = json_is_number(part)                           ? json_number_value(part)
-                   : strcmp(m->family->architecture, "glm4") == 0 ? 0.5
-                                                                  : 1;
+    bool half = strcmp(m->family->architecture, "glm4") == 0 || strcmp(m->family->architecture, "bailingmoe2") == 0;
+    double share = json_is_number(part) ? json_number_value(part) : half ? 0.5 : 1;
     return share > 0 && share <= 1 ? (uint32_t)(share * m->head_dim) : 0;
 }
 
@@ -187,23 +245,27 @@ int hf_read_config(const json_t *config, struct hf_model *m, struct error *error
     *m = (struct hf_model){.outer = config, .text = json_is_object(text) ? text : config};
     if (!json_is_object(config)) return error_set(error, ERR_INVALID, "config.json is not a JSON object");
     const char *type = json_string_value(json_object_get(m->text, "model_type"));
-    m->family = find_family(type);
+    bool mixed = type && strcmp(type, "nomic_bert") == 0 && json_integer_value(hf_get(m, "moe_every_n_layers")) > 0;
+    m->family = find_family(mixed ? "nomic_bert_moe" : type);
     if (!m->family) m->family = find_family(json_string_value(json_object_get(config, "model_type")));
     if (!m->family) return refuse_family(type, error);
     if (json_is_true(hf_get(m, "use_bidirectional_attention")) && !(m->family->flags & HF_ENCODER))
         return error_set(error, ERR_UNSUPPORTED,
                          "config.json: use_bidirectional_attention is not supported in a folder; take a GGUF file");
-    int rc = read_count(m, "num_hidden_layers|n_layer", 0, &m->layers, error);
-    if (rc == 0) rc = read_count(m, "num_attention_heads|n_head", 0, &m->heads, error);
-    if (rc == 0) rc = read_count(m, "num_key_value_heads", m->heads, &m->kv_heads, error);
-    if (rc == 0) rc = read_count(m, "hidden_size|n_embd", 0, &m->embd, error);
-    if (rc == 0) rc = read_count(m, "num_local_experts|num_experts|n_routed_experts", 0, &m->experts, error);
+    int rc = read_count(m, LAYERS, 0, &m->layers, error);
+    if (rc == 0) rc = read_count(m, HEADS, 0, &m->heads, error);
+    if (rc == 0) rc = read_count(m, KV_HEADS, m->heads, &m->kv_heads, error);
+    if (rc == 0) rc = read_count(m, WIDTH, 0, &m->embd, error);
+    if (rc == 0) rc = read_count(m, EXPERTS, 0, &m->experts, error);
     if (rc == 0) rc = read_count(m, "vocab_size", 0, &m->vocab, error);
     if (rc < 0) return rc;
+    if (json_is_true(hf_get(m, "multi_query")) && !json_is_true(hf_get(m, "new_decoder_architecture"))) m->kv_heads = 1;
     if (m->layers == 0 || m->heads == 0 || m->kv_heads == 0 || m->embd == 0)
         return error_set(error, ERR_INVALID, "config.json does not say how many layers, heads or channels there are");
     if ((rc = read_count(m, "head_dim", m->embd / m->heads, &m->head_dim, error)) < 0) return rc;
     if ((rc = read_padding(m, error)) < 0) return rc;
+    if (strcmp(m->family->architecture, "falcon") == 0 && json_is_true(hf_get(m, "alibi")))
+        return error_set(error, ERR_UNSUPPORTED, "config.json: a Falcon with alibi is not supported");
     m->rope_dims = rope_dims(m);
     m->tied = (m->family->flags & HF_NO_HEAD) || json_is_true(hf_get(m, "tie_word_embeddings"));
     return 0;
@@ -257,8 +319,12 @@ static void write_yarn(const struct hf_model *m, const json_t *rope, struct hf_r
     for (size_t i = 0; i < ARRAY_LEN(reals); i++)
         if (json_is_number(first_of(rope, reals[i].from)))
             write_real(m, out, reals[i].to, rope_real(rope, reals[i].from, 0));
-    if (m->family->flags & HF_LATENT)
-        write_real(m, out, "rope.scaling.yarn_log_multiplier", 0.1 * rope_real(rope, "mscale_all_dim", 0));
+    bool ministral = strcmp(m->family->architecture, "mistral3") == 0;
+    if (m->family->flags & HF_LATENT || ministral)
+        write_real(m, out, "rope.scaling.yarn_log_multiplier",
+                   (ministral ? 1 : 0.1) * rope_real(rope, "mscale_all_dim", 0));
+    if (json_is_number(json_object_get(rope, "llama_4_scaling_beta")))
+        write_real(m, out, "attention.temperature_scale", rope_real(rope, "llama_4_scaling_beta", 0));
 }
 
 static int write_divisors(const struct hf_model *m, const json_t *list, const char *name, struct hf_result *out,
@@ -278,10 +344,10 @@ static int write_longrope(const struct hf_model *m, const json_t *rope, struct h
     const json_t *first = hf_get(m, "original_max_position_embeddings");
     double original =
         json_is_number(first) ? json_number_value(first) : rope_real(rope, "original_max_position_embeddings", context);
-    double scale = original > 1 ? context / original : 1;
+    double scale = original > 1 ? context / original : 1, loud = scale > 1 ? sqrt(1 + log(scale) / log(original)) : 1;
     write_count(m, out, "rope.scaling.original_context_length", count_of(original));
     if (!rope || !json_is_array(json_object_get(rope, "long_factor"))) return 0;
-    write_real(m, out, "rope.scaling.attn_factor", scale > 1 ? sqrt(1 + log(scale) / log(original)) : 1);
+    write_real(m, out, "rope.scaling.attn_factor", rope_real(rope, "long_mscale", loud)); /* Phi 3.5 MoE says it */
     int rc = write_divisors(m, json_object_get(rope, "long_factor"), "rope_factors_long.weight", out, error);
     return rc ? rc : write_divisors(m, json_object_get(rope, "short_factor"), "rope_factors_short.weight", out, error);
 }
@@ -291,6 +357,17 @@ static double slowed(const struct hf_model *m, const json_t *rope, const char *t
     const json_t *alpha = json_object_get(rope, "alpha");
     if (!type || strcmp(type, "dynamic") != 0 || !json_is_number(alpha) || m->head_dim <= 2) return 1;
     return pow(json_number_value(alpha), m->head_dim / (m->head_dim - 2.0));
+}
+
+/* Of models that see: which pairs of a head turn with time, height and width. In a text they are all the same. */
+static void write_sections(const struct hf_model *m, const json_t *rope, struct hf_result *out) {
+    enum { SECTIONS = 4 };
+    const json_t *sections = json_object_get(rope, "mrope_section");
+    char key[HF_KEY_BYTES];
+    if (!json_is_array(sections)) return;
+    gguf_write_array(&out->writer, hf_key(m, "rope.dimension_sections", key), GGUF_I32, SECTIONS);
+    for (size_t i = 0; i < SECTIONS; i++)
+        gguf_write_item_u32(&out->writer, (uint32_t)json_integer_value(json_array_get(sections, i)));
 }
 
 static int write_rope(const struct hf_model *m, struct hf_result *out, struct error *error) {
@@ -306,7 +383,8 @@ static int write_rope(const struct hf_model *m, struct hf_result *out, struct er
     if (m->rope_dims > 0) write_count(m, out, "rope.dimension_count", m->rope_dims);
     if (type && strcmp(type, "dynamic") == 0 && json_is_number(json_object_get(rope, "alpha"))) return 0;
     if (m->family->flags & HF_LONG_ROPE) return write_longrope(m, rope, out, error);
-    if (!type || strcmp(type, "default") == 0) return 0;
+    write_sections(m, rope, out);
+    if (!type || strcmp(type, "default") == 0 || strcmp(type, "mrope") == 0) return 0;
     if (strcmp(type, "llama3") == 0) return write_llama3(m, rope, base > 0 ? base : 10000, out, error);
     if (strcmp(type, "yarn") == 0) {
         write_yarn(m, rope, out);
@@ -356,7 +434,7 @@ static void write_latent(const struct hf_model *m, struct hf_result *out) {
 static void write_gating(const struct hf_model *m, struct hf_result *out) {
     char key[HF_KEY_BYTES];
     if (m->family->flags & HF_SIGMOID) write_count(m, out, "expert_gating_func", MODEL_GATING_SIGMOID);
-    if (m->family->flags & (HF_SIGMOID | HF_LATENT) && json_is_true(hf_get(m, "norm_topk_prob")))
+    if (json_is_true(hf_get(m, "norm_topk_prob|route_norm")))
         gguf_write_bool(&out->writer, hf_key(m, "expert_weights_norm", key), true);
 }
 
@@ -368,15 +446,60 @@ static void write_depth_scales(const struct hf_model *m, struct hf_result *out) 
         write_real(m, out, "logit_scale", m->embd / json_number_value(base));
 }
 
+/* LFM2's, whose other layers convolve. */
+static void write_kv_heads_of_layers(const struct hf_model *m, struct hf_result *out) {
+    const json_t *types = hf_get(m, "layer_types");
+    char key[HF_KEY_BYTES];
+    gguf_write_array(&out->writer, hf_key(m, "attention.head_count_kv", key), GGUF_U32, m->layers);
+    for (uint32_t i = 0; i < m->layers; i++) {
+        const char *type = json_string_value(json_array_get(types, i));
+        gguf_write_item_u32(&out->writer, type && strcmp(type, "full_attention") == 0 ? m->kv_heads : 0);
+    }
+}
+
+/* How far ALiBi reaches, where it is said. */
+static void write_slopes(const struct hf_model *m, struct hf_result *out) {
+    const json_t *config = json_object_get(m->text, "attn_config"), *most = json_object_get(config, "alibi_bias_max");
+    if (strcmp(m->family->architecture, "mpt") != 0) return;
+    bool leans = json_is_true(json_object_get(config, "alibi"));
+    write_real(m, out, "attention.max_alibi_bias", !leans ? 0 : json_is_number(most) ? json_number_value(most) : 8);
+}
+
 static void write_heads(const struct hf_model *m, struct hf_result *out) {
     if (m->family->flags & HF_LATENT) {
         write_latent(m, out);
         return;
     }
-    write_count(m, out, "attention.head_count_kv", m->kv_heads);
+    if (hf_get(m, "conv_L_cache"))
+        write_kv_heads_of_layers(m, out);
+    else
+        write_count(m, out, "attention.head_count_kv", m->kv_heads);
     if (m->head_dim == m->embd / m->heads && hf_get(m, "head_dim") == NULL) return;
     write_count(m, out, "attention.key_length", m->head_dim);
     write_count(m, out, "attention.value_length", m->head_dim);
+}
+
+/* LFM2's config may have it before it is cut to two thirds, for there is a gate, and rounded up. */
+static uint32_t adjusted_ff(const struct hf_model *m, uint32_t ff) {
+    const json_t *factor = hf_get(m, "block_ffn_dim_multiplier");
+    int64_t multiple = json_integer_value(hf_get(m, "block_multiple_of"));
+    if (!json_is_true(hf_get(m, "block_auto_adjust_ff_dim")) || multiple <= 0 || multiple > UINT16_MAX) return ff;
+    uint64_t width = 2ull * ff / 3, step = (uint64_t)multiple;
+    if (json_is_number(factor) && json_number_value(factor) > 0 && json_number_value(factor) < UINT16_MAX)
+        width = (uint64_t)(json_number_value(factor) * (double)width);
+    return (uint32_t)((width + step - 1) / step * step);
+}
+
+/* The FFN of all positions, and that of experts where the config has one width for both. */
+static int write_ff(const struct hf_model *m, struct hf_result *out, struct error *error) {
+    uint32_t ff, one;
+    int rc = read_count(m, FF, 4 * m->embd, &ff, error);
+    if (rc == 0) rc = read_count(m, "intermediate_size", 0, &one, error);
+    if (rc < 0) return rc;
+    write_count(m, out, "feed_forward_length", adjusted_ff(m, ff));
+    if (m->experts > 0 && one > 0 && !hf_get(m, "moe_intermediate_size"))
+        write_count(m, out, "expert_feed_forward_length", one);
+    return 0;
 }
 
 static int write_key(const struct hf_model *m, size_t i, struct hf_result *out, struct error *error) {
@@ -430,9 +553,11 @@ int hf_write_config(const struct hf_model *m, struct hf_result *out, struct erro
     gguf_write_str(&out->writer, "general.architecture", m->family->architecture, strlen(m->family->architecture));
     for (size_t i = 0; rc == 0 && i < ARRAY_LEN(keys); i++) rc = write_key(m, i, out, error);
     if (rc < 0) return rc;
-    if (!hf_get(m, "intermediate_size|n_inner")) write_count(m, out, "feed_forward_length", 4 * m->embd);
+    if ((rc = write_ff(m, out, error)) < 0) return rc;
+    if (!hf_get(m, CONTEXT)) write_count(m, out, "context_length", 2048); /* Falcon's and BLOOM's */
     if (m->vocab > 0) write_count(m, out, "vocab_size", m->vocab);
     write_heads(m, out);
+    write_slopes(m, out);
     write_gating(m, out);
     write_depth_scales(m, out);
     write_window(m, out);

@@ -17,6 +17,9 @@ enum hf_flag {
     HF_ENCODER = 512,       /* it makes embeddings; a file beside the config says from which positions */
     HF_PADDED = 1024,       /* its table of positions begins with rows for padding */
     HF_SIGMOID = 2048,      /* experts are chosen by sigmoids; the config says whether their weights are normed */
+    HF_TURNED = 4096,       /* matrices of stacks of experts, or named c_*, have what goes in as rows */
+    HF_GATES_IN_TURN = 8192,  /* rows of gate and up in turn, where they are in one matrix of experts */
+    HF_QUERIES_FIRST = 16384, /* in one matrix of queries, keys and values; otherwise those of each KV head together */
 };
 
 struct hf_family {

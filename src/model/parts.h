@@ -1,11 +1,12 @@
 /* A file that does not exist yet, as what it is made of: runs of rows, and where they come from. Plain data. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum { PART_OF_MEMORY = UINT32_MAX };
 
-/* Rows that lie one behind the other in a file (or in memory) and in the result. */
+/* Rows that lie one behind the other in the result, and in some order in a file (or in memory). */
 struct part {
     uint32_t file;     /* number of the file; PART_OF_MEMORY: `values` */
     uint32_t from, to; /* types */
@@ -16,6 +17,12 @@ struct part {
     float added;          /* to every value */
     uint32_t head;        /* rows of a head whose halves are to be interleaved: row 2 i is its i, row 2 i + 1 its
                            * head / 2 + i; 0: rows stay in their order */
+    uint64_t row_step, column_step; /* values from one row to the next, and within a row, where they do not lie one
+                                     * behind the other; both 0: they do */
+    bool scales_apart;              /* MXFP4 as gpt-oss has it: the blocks' scales, a byte each, lie elsewhere, and two
+                                     * values that follow each other share a byte */
+    uint32_t scales_file;
+    uint64_t scales_offset;
 };
 
 struct parts {

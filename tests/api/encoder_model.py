@@ -49,6 +49,13 @@ NOMIC_NAMES = BERT_NAMES | {
     "token_embd_norm": "emb_ln", "blk": "encoder.layers", "attn_qkv": "attn.Wqkv", "attn_output": "attn.out_proj",
     "attn_output_norm": "norm1", "ffn_up": "mlp.fc11", "ffn_gate": "mlp.fc12", "ffn_down": "mlp.fc2",
     "layer_output_norm": "norm2"}
+NOMIC_MOE_NAMES = NOMIC_NAMES | {
+    "ffn_up": "mlp.fc1", "ffn_gate_inp": "mlp.router.layer", "ffn_up_exps": "mlp.experts.mlp.w1",
+    "ffn_down_exps": "mlp.experts.mlp.w2"}
+EURO_NAMES = {
+    "token_embd": "embed_tokens", "output_norm": "norm", "blk": "layers", "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm", "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"} | {f"attn_{c}": f"self_attn.{c}_proj" for c in "qkv"}
 
 
 def vocabulary(words="wordpiece"):
@@ -179,11 +186,15 @@ class Encoder:
             w.add_remove_extra_whitespaces(True)
 
     def write_folder(self, path):
-        names = NOMIC_NAMES if self.nomic else BERT_NAMES
+        mixed = self.has("experts")
+        names = NOMIC_MOE_NAMES if mixed else NOMIC_NAMES if self.nomic else BERT_NAMES
         tensors = renamed(self.tensors(), names)
-        if self.nomic:
+        if self.nomic or mixed:
             config = {"model_type": "nomic_bert", "n_layer": LAYERS, "n_embd": EMBD, "n_inner": FF, "n_head": HEADS,
                       "n_positions": CONTEXT, "layer_norm_epsilon": EPSILON, "rotary_emb_base": ROPE_BASE}
+            if mixed:
+                config |= {"moe_every_n_layers": 2, "num_experts": EXPERTS, "moe_top_k": EXPERTS_USED}
+                tensors = self.experts_in_one(tensors)
         else:
             config = {"model_type": "bert", "num_hidden_layers": LAYERS, "hidden_size": EMBD, "intermediate_size": FF,
                       "num_attention_heads": HEADS, "max_position_embeddings": CONTEXT, "layer_norm_eps": EPSILON,
@@ -199,6 +210,16 @@ class Encoder:
         config["vocab_size"] = len(vocabulary())
         hf_folder.write(path, config, tensors, **self.tokenizer_files())
         write_pooling(path, self.pooling)
+
+    def experts_in_one(self, tensors):
+        """All experts' rows in one matrix; those of the way down are what goes in."""
+        out = {"encoder.layers.1.mlp.experts.bias": np.zeros(EMBD, np.float32)}
+        for name, value in tensors.items():
+            if ".experts." in name:
+                value = value if ".w1" in name else value.swapaxes(1, 2)
+                name, value = name.removesuffix(".weight"), value.reshape(-1, EMBD)
+            out[name] = value
+        return out
 
     def tokenizer_files(self):
         tokens = vocabulary(self.words)
@@ -440,6 +461,15 @@ class Plain:
         w.add_pooling_type(MEAN)
         Encoder("bert", MEAN).write_words(w)
         finish(w, self.tensors())
+
+    def write_folder(self, path):
+        config = {"model_type": "eurobert", "num_hidden_layers": LAYERS, "hidden_size": EMBD,
+                  "intermediate_size": self.FF, "num_attention_heads": HEADS, "num_key_value_heads": self.KV,
+                  "max_position_embeddings": CONTEXT, "rms_norm_eps": self.EPSILON, "rope_theta": self.BASE,
+                  "vocab_size": len(vocabulary())}
+        tensors = {f"model.{name}": value for name, value in renamed(self.tensors(), EURO_NAMES).items()}
+        hf_folder.write(path, config, tensors, **Encoder("bert", MEAN).tokenizer_files())
+        write_pooling(path, MEAN)
 
     def embed(self, ids):
         """Of norm 1."""

@@ -15,9 +15,10 @@ from test_two_homes import states, wait_for
 
 ENCODERS = {"bert-mean": Encoder("bert", MEAN), "bert-first": Encoder("bert", FIRST, seed=2),
             "nomic": Encoder("nomic-bert", MEAN), "xlm": Encoder("bert", FIRST, seed=3, words="unigram"),
-            "modern": Modern(), "modern-silu": Modern("silu")}
-ALL = ENCODERS | {"gemma": Gemma(), "eurobert": Plain("eurobert"), "llama-embed": Plain("llama-embed")}
-ALL |= {name: Encoder(name, MEAN) for name in TRAITS if name not in ("bert", "nomic-bert")}
+            "modern": Modern(), "modern-silu": Modern("silu"), "eurobert": Plain("eurobert"),
+            "nomic-moe": Encoder("nomic-bert-moe", MEAN)}
+ALL = ENCODERS | {"gemma": Gemma(), "llama-embed": Plain("llama-embed")}
+ALL |= {name: Encoder(name, MEAN) for name in TRAITS if name.startswith("jina")}
 
 
 @pytest.fixture(scope="module")

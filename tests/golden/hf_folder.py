@@ -29,7 +29,7 @@ OTHER_NAMES = {
 EXPERTS = {"ffn_gate_exps": ("mlp.experts.{}.gate_proj", "block_sparse_moe.experts.{}.w1"),
            "ffn_up_exps": ("mlp.experts.{}.up_proj", "block_sparse_moe.experts.{}.w3"),
            "ffn_down_exps": ("mlp.experts.{}.down_proj", "block_sparse_moe.experts.{}.w2")}
-DTYPES = {np.dtype(np.float32): "F32", np.dtype(np.float16): "F16"}
+DTYPES = {np.dtype(np.float32): "F32", np.dtype(np.float16): "F16", np.dtype(np.uint8): "U8"}
 
 
 def name_of(architecture, model_type, tensor):

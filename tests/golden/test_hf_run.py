@@ -8,6 +8,7 @@ np = pytest.importorskip("numpy")
 
 import hf_folder  # noqa: E402
 from engine import CARAVAN, TINY_MODEL, logits, nmse, run, tiny_model  # noqa: E402
+from more_families import families, write  # noqa: E402
 from test_hf import CONFIGS, config_of, values  # noqa: E402
 
 TOKENS = [1, 5, 3, 7, 2, 30, 8, 8, 9]
@@ -75,3 +76,11 @@ def test_bench(llama):
 def test_unknown_recipe(llama):
     result = subprocess.run([CARAVAN, "bench", llama[1], "--quantize", "q9_9"], capture_output=True, text=True)
     assert result.returncode == 2 and "q9_9" in result.stderr and "q4_k_m" in result.stderr
+
+
+@pytest.mark.skipif(not TINY_MODEL.exists(), reason=f"no {TINY_MODEL}")
+def test_a_bias_of_queries_keys_and_values_is_read_in_three(tmp_path):
+    family = families()["starcoder"]
+    write(family, "starcoder", tmp_path / "tiny.gguf")
+    assert run("quantize", tmp_path / "tiny.gguf", tmp_path / "made.gguf", "f16").returncode == 0
+    assert (logits(f"{tmp_path}/tiny.gguf@f16", TOKENS) == logits(tmp_path / "made.gguf", TOKENS)).all()
