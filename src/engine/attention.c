@@ -16,15 +16,19 @@ struct attention_job {
     struct forward *f;
     const struct forward_part *part;
     const struct weights_layer *layer;
+    const struct forward_heads *heads;
     uint32_t layer_index; /* within the slice */
     struct activations *out;
     uint32_t out_row;  /* of the part's first row */
     size_t out_column; /* of the first head */
 };
 
-static size_t query_width(const struct forward *f) { return (size_t)f->sizes->queries * f->params->head_dim_k; }
-static size_t key_width(const struct forward *f) { return (size_t)f->sizes->keys * f->params->head_dim_k; }
-static size_t value_width(const struct forward *f) { return (size_t)f->params->kv_heads * f->params->head_dim_v; }
+size_t forward__query_width(const struct share_sizes *s) { return (size_t)s->queries * s->params.head_dim_k; }
+size_t forward__key_width(const struct share_sizes *s) { return (size_t)s->keys * s->params.head_dim_k; }
+size_t forward__value_width(const struct share_sizes *s) { return (size_t)s->params.kv_heads * s->params.head_dim_v; }
+
+/* Of layers that see everything, or of those with a window: heads, rotations. */
+static size_t kind_of(const struct weights_layer *l) { return l->is->window > 0 || l->is->reach > 0; }
 
 /* The group that begins with a head: all that share its KV head and are the member's, or a part of them. */
 static struct forward_group group_at(const struct share_sizes *sizes, uint32_t head) {
@@ -45,10 +49,13 @@ static uint32_t group_size(const struct share_sizes *sizes) {
 }
 
 void forward__group_heads(struct forward *f) {
-    f->group_count = 0;
-    f->group_size = group_size(f->sizes);
-    for (uint32_t head = 0; head < f->params->heads; head += f->groups[f->group_count++].count)
-        f->groups[f->group_count] = group_at(f->sizes, head);
+    for (size_t i = 0; i < ARRAY_LEN(f->heads); i++) {
+        struct forward_heads *h = &f->heads[i];
+        h->group_count = 0;
+        h->group_size = group_size(&h->sizes);
+        for (uint32_t head = 0; head < f->params->heads; head += h->groups[h->group_count++].count)
+            h->groups[h->group_count] = group_at(&h->sizes, head);
+    }
 }
 
 /* Of all heads of the model, whose number need not be a power of two: the rest lie between the others. */
@@ -69,8 +76,6 @@ void forward__lean_heads(struct forward *f) {
     for (uint32_t head = 0; p->bias_octaves && head < p->heads; head++)
         f->slopes[head] = (float)slope_of(f->sizes->heads.begin + head, all, p->bias_octaves);
 }
-
-static size_t rope_pairs(const struct model_params *p) { return p->rope_dims / 2; }
 
 /* Of groups of so many heads at most. */
 static uint32_t span_rows_max(uint32_t size) {
@@ -101,16 +106,22 @@ static void carve_attention(struct carver *c, const struct model_params *p, uint
     s->v_pages = forward__carve(c, pages, sizeof(void *));
 }
 
-uint64_t forward__attention_bytes(const struct share_sizes *sizes, uint32_t context) {
-    struct carver c = {0};
-    carve_attention(&c, &sizes->params, group_size(sizes), context, &(struct attention_scratch){0});
-    return c.used;
+uint64_t forward__attention_bytes(const struct forward *f, uint32_t context) {
+    uint64_t most = 0;
+    for (size_t i = 0; i < ARRAY_LEN(f->heads); i++) {
+        const struct share_sizes *sizes = &f->heads[i].sizes;
+        struct carver c = {0};
+        carve_attention(&c, &sizes->params, group_size(sizes), context, &(struct attention_scratch){0});
+        if (c.used > most) most = c.used;
+    }
+    return most;
 }
 
-static struct attention_scratch attention_scratch(const struct forward *f, unsigned member) {
+static struct attention_scratch attention_scratch(const struct forward *f, const struct forward_heads *h,
+                                                  unsigned member) {
     struct carver c = {.base = (uintptr_t)(f->member_scratch + member * f->member_scratch_bytes)};
     struct attention_scratch s;
-    carve_attention(&c, f->params, f->group_size, f->pages->shape.context, &s);
+    carve_attention(&c, &h->sizes.params, h->group_size, f->pages->shape.context, &s);
     return s;
 }
 
@@ -118,17 +129,18 @@ static struct attention_scratch attention_scratch(const struct forward *f, unsig
 
 /* Over the channels of each head, with weights of its own or of all heads, or over all heads together. */
 static void norm_heads(const struct forward *f, const struct model_tensor *shape, const float *weight, float *x,
-                       uint32_t heads) {
+                       size_t all) {
     if (!weight) return;
-    for (size_t at = 0, width = shape->cols; at < (size_t)heads * f->params->head_dim_k; at += width) {
+    for (size_t at = 0, width = shape->cols; at < all; at += width) {
         struct norm norm = {.weight = weight + (shape->rows > 1 ? at : 0)};
         forward__normalize(f, norm, x + at, width, x + at);
     }
 }
 
-static void norm_queries_and_keys(const struct forward *f, const struct weights_layer *l, float *q, float *k) {
-    norm_heads(f, &l->is->attn_q_norm, l->attn_q_norm, q, f->sizes->queries);
-    norm_heads(f, &l->is->attn_k_norm, l->attn_k_norm, k, f->sizes->keys);
+static void norm_queries_and_keys(const struct attention_job *job, float *q, float *k) {
+    const struct weights_layer *l = job->layer;
+    norm_heads(job->f, &l->is->attn_q_norm, l->attn_q_norm, q, forward__query_width(&job->heads->sizes));
+    norm_heads(job->f, &l->is->attn_k_norm, l->attn_k_norm, k, forward__key_width(&job->heads->sizes));
 }
 
 static void limit(const struct forward *f, float *x, size_t n) {
@@ -136,20 +148,15 @@ static void limit(const struct forward *f, float *x, size_t n) {
     for (size_t i = 0; most > 0.0f && i < n; i++) x[i] = x[i] > most ? most : x[i] < -most ? -most : x[i];
 }
 
-static void norm_bare(const struct forward *f, float *q, float *k) {
-    const struct model_params *p = f->params;
-    for (uint32_t i = 0; i < f->sizes->queries; i++, q += p->head_dim_k)
-        f->kern->rms_norm(q, NULL, p->head_dim_k, p->norm_epsilon, q);
-    for (uint32_t i = 0; i < f->sizes->keys; i++, k += p->head_dim_k)
-        f->kern->rms_norm(k, NULL, p->head_dim_k, p->norm_epsilon, k);
+static void norm_bare(const struct forward *f, float *x, size_t dim, uint32_t heads) {
+    for (uint32_t i = 0; i < heads; i++, x += dim) f->kern->rms_norm(x, NULL, dim, f->params->norm_epsilon, x);
 }
 
-static void rotate_heads(const struct forward *f, const struct forward_rope *rope, size_t row, float *x,
+static void rotate_heads(const struct forward *f, const struct forward_rope *rope, size_t row, float *x, size_t dim,
                          uint32_t heads) {
-    size_t pairs = rope_pairs(f->params);
+    const float *cosines = rope->cos + row * rope->pairs, *sines = rope->sin + row * rope->pairs;
     for (uint32_t head = 0; head < heads; head++)
-        f->kern->rope(x + (size_t)head * f->params->head_dim_k, rope->cos + row * pairs, rope->sin + row * pairs, pairs,
-                      f->params->pairing == MODEL_ROPE_HALVES);
+        f->kern->rope(x + head * dim, cosines, sines, rope->pairs, f->params->pairing == MODEL_ROPE_HALVES);
 }
 
 /* Far behind the original context queries grow, so that attention stays as sharp. */
@@ -162,7 +169,7 @@ void forward__sharpen(const struct forward *f, const struct model_layer *l, uint
 }
 
 void forward__store(const struct forward *f, uint32_t layer, const struct step_row *r, const float *k, const float *v) {
-    const struct model_params *p = f->params;
+    const struct model_params *p = &f->heads[kind_of(&f->weights->layers[layer])].sizes.params;
     enum kern_kv kv = f->pages->shape.kv;
     uint32_t index = r->position / KERN_PAGE, at = r->position % KERN_PAGE;
     for (uint32_t head = 0; head < p->kv_heads; head++) {
@@ -177,26 +184,32 @@ static void finish_qkv_task(void *context, unsigned member, size_t begin, size_t
     const struct attention_job *job = context;
     const struct forward *f = job->f;
     const struct model_params *p = f->params;
-    const struct share_sizes *sizes = f->sizes;
+    const struct share_sizes *sizes = &job->heads->sizes;
     const struct weights_layer *l = job->layer;
-    const struct forward_rope *rope = &f->rope[l->is->window > 0 || l->is->reach > 0];
+    const struct forward_rope *rope = &f->rope[kind_of(l)];
+    size_t q_width = forward__query_width(sizes), k_width = forward__key_width(sizes), dim = sizes->params.head_dim_k;
+    size_t v_width = forward__value_width(sizes);
     for (size_t row = begin; row < end; row++) {
-        float *q = f->q + row * query_width(f), *k = f->k + row * key_width(f), *v = f->v + row * value_width(f);
-        if (l->attn_q_bias) f->kern->add(q, l->attn_q_bias, query_width(f));
-        if (l->attn_k_bias) f->kern->add(k, l->attn_k_bias, key_width(f));
-        if (l->attn_v_bias) f->kern->add(v, l->attn_v_bias, value_width(f));
-        limit(f, q, query_width(f));
-        limit(f, k, key_width(f));
-        limit(f, v, value_width(f));
-        if (!p->heads_normed_last) norm_queries_and_keys(f, l, q, k);
+        float *q = f->q + row * q_width, *k = f->k + row * k_width, *v = f->v + row * v_width;
+        if (l->attn_q_bias) f->kern->add(q, l->attn_q_bias, q_width);
+        if (l->attn_k_bias) f->kern->add(k, l->attn_k_bias, k_width);
+        if (l->attn_v_bias) f->kern->add(v, l->attn_v_bias, v_width);
+        limit(f, q, q_width);
+        limit(f, k, k_width);
+        limit(f, v, v_width);
+        if (!p->heads_normed_last) norm_queries_and_keys(job, q, k);
+        if (p->values_normed) norm_bare(f, v, sizes->params.head_dim_v, sizes->params.kv_heads);
         if (l->is->rotates) {
-            rotate_heads(f, rope, job->part->first + row, q, sizes->queries);
-            rotate_heads(f, rope, job->part->first + row, k, sizes->keys);
+            rotate_heads(f, rope, job->part->first + row, q, dim, sizes->queries);
+            rotate_heads(f, rope, job->part->first + row, k, dim, sizes->keys);
         }
-        if (p->heads_normed_last) norm_queries_and_keys(f, l, q, k);
-        if (p->heads_normed_bare && l->is->rotates) norm_bare(f, q, k);
-        forward__sharpen(f, l->is, job->part->rows[row].position, q, query_width(f));
-        k += (size_t)sizes->key_from * p->head_dim_k;
+        if (p->heads_normed_last) norm_queries_and_keys(job, q, k);
+        if (p->heads_normed_bare && l->is->rotates) {
+            norm_bare(f, q, dim, sizes->queries);
+            norm_bare(f, k, dim, sizes->keys);
+        }
+        forward__sharpen(f, l->is, job->part->rows[row].position, q, q_width);
+        k += sizes->key_from * dim;
         forward__store(f, job->layer_index, &job->part->rows[row], k, v);
     }
 }
@@ -229,9 +242,10 @@ static uint32_t end_visible(uint32_t position, uint32_t seen, const struct model
 static void gather_row(const struct attention_job *job, uint32_t row, uint32_t seen, const struct forward_group *group,
                        size_t at, struct attention_scratch *s) {
     const struct forward *f = job->f;
-    size_t dim = f->params->head_dim_k, head = f->sizes->query_from + group->head;
+    const struct share_sizes *sizes = &job->heads->sizes;
+    size_t dim = sizes->params.head_dim_k, head = sizes->query_from + group->head, width = forward__query_width(sizes);
     uint32_t position = job->part->rows[row].position;
-    memcpy(s->q + at * dim, f->q + row * query_width(f) + head * dim, group->count * dim * sizeof(float));
+    memcpy(s->q + at * dim, f->q + row * width + head * dim, group->count * dim * sizeof(float));
     for (size_t i = 0; i < group->count; i++) {
         s->begin[at + i] = first_visible(position, job->layer->is, f->params->chunked);
         s->end[at + i] = end_visible(position, seen, job->layer->is);
@@ -252,7 +266,7 @@ static void gate_heads(const struct forward *f, size_t row, const struct forward
 static void attend_span(const struct attention_job *job, const struct forward_span *span,
                         const struct forward_group *group, struct attention_scratch *s) {
     const struct forward *f = job->f;
-    const struct model_params *p = f->params;
+    const struct model_params *p = &job->heads->sizes.params;
     const struct step_row *rows = job->part->rows + span->row_begin;
     size_t width = group->count * p->head_dim_v;
     uint32_t position_min = UINT32_MAX, position_max = 0;
@@ -283,22 +297,25 @@ static void attend_span(const struct attention_job *job, const struct forward_sp
 
 static void attention_task(void *context, unsigned member, size_t begin, size_t end) {
     const struct attention_job *job = context;
-    const struct forward *f = job->f;
-    struct attention_scratch scratch = attention_scratch(f, member);
+    const struct forward_heads *h = job->heads;
+    struct attention_scratch scratch = attention_scratch(job->f, h, member);
     for (size_t i = begin; i < end; i++)
-        attend_span(job, &job->part->spans[i / f->group_count], &f->groups[i % f->group_count], &scratch);
+        attend_span(job, &job->part->spans[i / h->group_count], &h->groups[i % h->group_count], &scratch);
 }
 
 void forward__attend_heads(struct forward *f, const struct forward_part *part, uint32_t index, struct activations *out,
                            uint32_t out_row, size_t out_column) {
-    struct attention_job job = {f, part, &f->weights->layers[index], index, out, out_row, out_column};
-    pool_run(f->pool, (size_t)part->span_count * f->group_count, 1, attention_task, &job);
+    const struct weights_layer *l = &f->weights->layers[index];
+    struct attention_job job = {f, part, l, &f->heads[kind_of(l)], index, out, out_row, out_column};
+    pool_run(f->pool, (size_t)part->span_count * job.heads->group_count, 1, attention_task, &job);
 }
 
 void forward__attend(struct forward *f, const struct forward_part *part, uint32_t index) {
-    struct attention_job job = {.f = f, .part = part, .layer = &f->weights->layers[index], .layer_index = index};
+    const struct weights_layer *l = &f->weights->layers[index];
+    const struct forward_heads *h = &f->heads[kind_of(l)];
+    struct attention_job job = {.f = f, .part = part, .layer = l, .heads = h, .layer_index = index};
     pool_run(f->pool, part->row_count, 1, finish_qkv_task, &job);
-    size_t column = (size_t)f->sizes->heads.begin * f->params->head_dim_v;
+    size_t column = (size_t)h->sizes.heads.begin * h->sizes.params.head_dim_v;
     forward__attend_heads(f, part, index, &f->attended, part->first, column);
 }
 
@@ -306,9 +323,11 @@ void forward__attend(struct forward *f, const struct forward_part *part, uint32_
 
 /* Cut the rows of a part into spans: one session each, at most span_rows_max rows. */
 static void find_spans(const struct forward *f, struct forward_part *part) {
+    uint32_t all = f->heads[0].group_size, local = f->heads[1].group_size;
+    uint32_t rows_max = span_rows_max(all > local ? all : local);
     for (uint32_t row = 0; row < part->row_count; row++) {
         struct forward_span *last = part->span_count ? &part->spans[part->span_count - 1] : NULL;
-        if (last && last->row_count < span_rows_max(f->group_size) &&
+        if (last && last->row_count < rows_max &&
             part->rows[last->row_begin].session == part->rows[row].session)
             last->row_count++;
         else
@@ -355,11 +374,11 @@ struct turn_job {
 static void turn_task(void *context, unsigned member, size_t begin, size_t end) {
     const struct turn_job *job = context;
     struct forward *f = job->f;
-    size_t pairs = rope_pairs(f->params), kinds = f->params->window > 0 || f->params->reach > 0 ? 2 : 1;
+    size_t kinds = f->params->window > 0 || f->params->reach > 0 ? 2 : 1;
     for (size_t row = begin; row < end; row++)
         for (size_t i = 0; i < kinds; i++)
-            rope_turn(f->rope[i].frequency, pairs, f->rope[i].magnitude, job->step->rows[row].position,
-                      f->rope[i].cos + row * pairs, f->rope[i].sin + row * pairs);
+            rope_turn(f->rope[i].frequency, f->rope[i].pairs, f->rope[i].magnitude, job->step->rows[row].position,
+                      f->rope[i].cos + row * f->rope[i].pairs, f->rope[i].sin + row * f->rope[i].pairs);
 }
 
 void forward__begin_attention(struct forward *f, const struct step *step, float *hidden) {

@@ -111,6 +111,8 @@ static void choose(const struct mixture_job *job, size_t row) {
         ranks[best] = -INFINITY;
     }
     weigh(e, m->weight + row * e->used);
+    for (uint32_t i = 0; l->expert_scale && i < e->used; i++)
+        m->weight[row * e->used + i] *= l->expert_scale[m->chosen[row * e->used + i]];
 }
 
 static void choose_task(void *context, unsigned member, size_t begin, size_t end) {
@@ -142,6 +144,9 @@ static void route(struct mixture_job *job) {
     struct products products = {&f->normed, 0, job->part->row_count, {{&l->router, f->mixture.scores}}};
     if (l->shared_gate.panels) products.products[1] = (struct product){&l->shared_gate, f->mixture.shared_gate};
     forward__multiply(f, &products);
+    if (l->router_norm)
+        f->kern->scale(f->mixture.scores, 1.0f / sqrtf((float)f->params->embd),
+                       (size_t)job->part->row_count * f->params->experts.count);
     pool_run(f->pool, job->part->row_count, 1, choose_task, job);
     group_rows(&f->mixture, &f->params->experts, job->part->row_count);
 }
@@ -228,6 +233,22 @@ static void add_experts(const struct mixture_job *job, size_t row, float *sum) {
     }
 }
 
+/* The experts' sum lies in what the first of them has made; it and the shared FFN's are normed apart. */
+static void combine_apart(const struct mixture_job *job, size_t row, float *shared) {
+    const struct forward *f = job->f;
+    const struct mixture *m = &f->mixture;
+    uint32_t used = f->params->experts.used, width = f->params->embd;
+    float *sum = m->down + (size_t)m->entry[row * used] * width;
+    for (size_t i = row * used; i < (row + 1) * used; i++) {
+        float *down = m->down + (size_t)m->entry[i] * width;
+        f->kern->scale(down, m->weight[i], width);
+        if (down != sum) f->kern->add(sum, down, width);
+    }
+    forward__normalize(f, (struct norm){.weight = job->layer->shared_post_norm}, shared, width, shared);
+    forward__normalize(f, (struct norm){.weight = job->layer->expert_post_norm}, sum, width, sum);
+    f->kern->add(shared, sum, width);
+}
+
 static void combine_task(void *context, unsigned member, size_t begin, size_t end) {
     const struct mixture_job *job = context;
     const struct forward *f = job->f;
@@ -235,17 +256,31 @@ static void combine_task(void *context, unsigned member, size_t begin, size_t en
     uint32_t width = range_length(f->sizes->hidden);
     for (size_t row = begin; row < end; row++) {
         float *sums = sums_of(f, job->part, row);
+        if (l->expert_post_norm) {
+            combine_apart(job, row, sums);
+            continue;
+        }
         if (!l->ffn_up.panels) memset(sums, 0, width * sizeof *sums);
         if (l->shared_gate.panels) f->kern->scale(sums, sigmoid(f->mixture.shared_gate[row]), width);
         add_experts(job, row, sums);
     }
 }
 
+/* f->normed, as two matrices want it. */
+static void norm_for(const struct mixture_job *job, const float *weight, const struct matrix *a,
+                     const struct matrix *b) {
+    bool int8 = forward__wants_int8(a) || forward__wants_int8(b);
+    forward__norm_rows(job->f, job->part->hidden, (struct norm){.weight = weight}, job->part->row_count, int8);
+}
+
 void forward__mix(struct forward *f, const struct weights_layer *layer, const struct forward_part *part) {
     struct mixture_job job = {f, layer, part};
+    if (layer->router_norm) norm_for(&job, layer->router_norm, &layer->router, &layer->router);
     route(&job);
+    if (layer->expert_norm) norm_for(&job, layer->expert_norm, &layer->expert_gate, &layer->expert_up);
     size_t blocks = f->mixture.active_count * forward__gate_blocks(range_length(f->sizes->expert));
     pool_run(f->pool, blocks, forward__gate_grain(f, blocks, &layer->expert_up), expert_gate_task, &job);
+    if (layer->expert_norm) norm_for(&job, layer->ffn_norm, &layer->ffn_gate, &layer->ffn_up);
     if (layer->ffn_up.panels) forward__gate(f, layer, part->first, part->row_count);
 }
 

@@ -28,19 +28,28 @@ void forward__carve_activations(struct carver *c, struct activations *a, size_t 
     a->input = (struct kern_input){a->f32, a->f32_stride, a->q, a->scale, a->sum16, a->q_stride, NULL};
 }
 
+static size_t attended_width(const struct share_sizes *s) { return s->attended; }
+
+/* What holds a row of either kind of layer. */
+static size_t wider(const struct forward *f, size_t (*width)(const struct share_sizes *)) {
+    size_t all = width(&f->heads[0].sizes), local = width(&f->heads[1].sizes);
+    return all > local ? all : local;
+}
+
 static uint64_t carve_all(struct forward *f, const struct share_sizes *sizes, const struct share *share,
                           unsigned threads, uint32_t context, void *base) {
     const struct model_params *p = &sizes->params;
     struct carver c = {.base = (uintptr_t)base, .rows = step_rows_max(p->encodes, context)};
-    size_t pairs = p->rope_dims / 2;
+    f->heads[0].sizes = *sizes;
+    share_local_sizes(sizes, &f->heads[1].sizes);
     f->rows_max = c.rows;
     forward__carve_activations(&c, &f->normed, p->embd, c.rows);
-    forward__carve_activations(&c, &f->attended, sizes->attended, c.rows);
+    forward__carve_activations(&c, &f->attended, wider(f, attended_width), c.rows);
     forward__carve_activations(&c, &f->gated, p->ff, c.rows);
     forward__carve_activations(&c, &f->widened, p->pooled_width, 1);
-    f->q = forward__carve_rows(&c, (size_t)sizes->queries * p->head_dim_k);
-    f->k = forward__carve_rows(&c, (size_t)sizes->keys * p->head_dim_k);
-    f->v = forward__carve_rows(&c, (size_t)p->kv_heads * p->head_dim_v);
+    f->q = forward__carve_rows(&c, wider(f, forward__query_width));
+    f->k = forward__carve_rows(&c, wider(f, forward__key_width));
+    f->v = forward__carve_rows(&c, wider(f, forward__value_width));
     f->heads_gate = forward__carve_rows(&c, p->heads_gated ? (size_t)p->heads * p->head_dim_v : 0);
     f->convolved = forward__carve_rows(&c, p->convolution > 0 ? 3 * (size_t)p->embd : 0);
     f->up = forward__carve_rows(&c, p->ff);
@@ -49,13 +58,14 @@ static uint64_t carve_all(struct forward *f, const struct share_sizes *sizes, co
     forward__carve_latent(&c, p, &f->latent);
     forward__carve_gather(&c, sizes, share, f);
     for (size_t i = 0; i < ARRAY_LEN(f->rope); i++) {
+        size_t pairs = f->rope[i].pairs = f->heads[i].sizes.params.rope_dims / 2;
         f->rope[i].frequency = forward__carve(&c, pairs, sizeof(double));
         f->rope[i].cos = forward__carve_rows(&c, pairs);
         f->rope[i].sin = forward__carve_rows(&c, pairs);
+        f->heads[i].groups = forward__carve(&c, p->heads, sizeof *f->heads[i].groups);
     }
-    f->groups = forward__carve(&c, p->heads, sizeof *f->groups);
     f->slopes = forward__carve(&c, p->heads, sizeof *f->slopes);
-    f->member_scratch_bytes = forward__attention_bytes(sizes, context);
+    f->member_scratch_bytes = forward__attention_bytes(f, context);
     f->member_scratch = forward__carve(&c, threads, f->member_scratch_bytes);
     return c.used;
 }
@@ -86,7 +96,8 @@ int forward_init(struct forward *f, uint32_t context, struct error *error) {
     f->attention_scale = rope_attention_scale(p);
     const struct model_rope *ropes[] = {&p->rope, &p->rope_local};
     for (size_t i = 0; i < ARRAY_LEN(f->rope); i++) {
-        rope_frequencies(p, ropes[i], divisors, f->rope[i].frequency);
+        const float *own = i > 0 && p->local.kv_heads > 0 ? NULL : divisors; /* of other pairs */
+        rope_frequencies(&f->heads[i].sizes.params, ropes[i], own, f->rope[i].frequency);
         f->rope[i].magnitude = rope_magnitude(ropes[i]);
     }
     return 0;
@@ -137,8 +148,9 @@ static void attend(struct forward *f, struct forward_part *part, const struct we
         forward__multiply(f, &qkv);
         forward__attend(f, part, index);
     }
-    struct forward_columns made = {FORWARD_HEADS, &f->attended, NULL, part->first, rows, 0, int8};
-    if (int8) forward__quantize_rows(f, &f->attended, part->first, rows, forward__own(f, FORWARD_HEADS, 0));
+    uint32_t columns = (uint32_t)l->attn_output.cols;
+    struct forward_columns made = {FORWARD_HEADS, &f->attended, NULL, part->first, rows, columns, int8};
+    if (int8) forward__quantize_rows(f, &f->attended, part->first, rows, forward__own(f, FORWARD_HEADS, columns));
     forward__made(f, part, &made);
 }
 
@@ -154,7 +166,7 @@ static void project(struct forward *f, struct forward_part *part, const struct w
     struct branch branch = {&l->attn_output, l->attn_output_bias, l->attn_post_norm, &f->attended};
     if (forward__wants_int8(&l->attn_output) && !f->sizes->in_blocks)
         forward__quantize_rows(f, &f->attended, part->first, part->row_count,
-                               (struct range){0, (uint32_t)f->attended.width});
+                               (struct range){0, (uint32_t)l->attn_output.cols});
     add_branch(f, part, &branch, f->params->parallel ? f->other_branch : f->branch);
 }
 
@@ -163,7 +175,8 @@ static void gate(struct forward *f, struct forward_part *part, const struct weig
     bool int8 = any_wants_int8((const struct matrix *[]){&l->ffn_gate, &l->ffn_up, &l->router, &l->shared_gate,
                                                          &l->expert_gate, &l->expert_up},
                                6);
-    if (!f->params->parallel || l->ffn_norm) norm_part(f, part, norm_of(f, l->ffn_norm, l->ffn_norm_bias), int8);
+    bool normed = l->router_norm || (f->params->parallel && !l->ffn_norm); /* by the mixture; for attention */
+    if (!normed) norm_part(f, part, norm_of(f, l->ffn_norm, l->ffn_norm_bias), int8);
     if (l->router.panels) {
         forward__mix(f, l, part);
         forward__made(f, part,
@@ -227,6 +240,12 @@ static int run_layer(struct forward *f, const struct weights_layer *l, struct er
     return rc < 0 ? rc : run_all(f, l, down, NULL, error);
 }
 
+/* What leaves a layer, made greater or smaller; there are no members beside this one then. */
+static void scale_hidden(struct forward *f, const struct weights_layer *l) {
+    for (uint32_t i = 0; l->layer_scale && i < f->part_count; i++)
+        f->kern->scale(f->parts[i].hidden, *l->layer_scale, (size_t)f->parts[i].row_count * f->params->embd);
+}
+
 static int check_rows(const struct forward *f, const struct step *step, struct error *error) {
     for (uint32_t i = 0; i < step->row_count; i++) {
         const struct step_row *row = &step->rows[i], *next = row + 1;
@@ -245,7 +264,10 @@ int forward_layers(struct forward *f, const struct step *step, float *hidden, st
         rc = f->exchange->lead(f->exchange->context, step, hidden, error);
     if (rc < 0) return rc;
     forward__begin_attention(f, step, hidden);
-    for (uint32_t i = 0; rc == 0 && i < f->pages->shape.layers; i++) rc = run_layer(f, &f->weights->layers[i], error);
+    for (uint32_t i = 0; rc == 0 && i < f->pages->shape.layers; i++) {
+        rc = run_layer(f, &f->weights->layers[i], error);
+        scale_hidden(f, &f->weights->layers[i]);
+    }
     for (uint32_t i = 0; rc == 0 && i < f->part_count; i++) rc = forward__take(f, &f->parts[i], error);
     return rc;
 }

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "engine/exchange.h"
+#include "engine/forward_scratch.h"
 #include "engine/pages.h"
 #include "engine/pool.h"
 #include "engine/rope.h"
@@ -22,16 +23,6 @@
 #include "kern/kern.h"
 #include "model/model.h"
 #include "os/memory.h"
-
-/* Rows of activations as the matmuls read them. */
-struct activations {
-    struct kern_input input; /* views of the following */
-    float *f32;
-    int8_t *q;
-    float *scale;
-    int32_t *sum16;
-    size_t width, f32_stride, q_stride;
-};
 
 /* Consecutive rows of a part that belong to one session: what one attention call works on. */
 struct forward_span {
@@ -49,7 +40,7 @@ struct forward_columns {
     enum forward_cut { FORWARD_HEADS, FORWARD_INSIDE, FORWARD_HIDDEN } cut;
     struct activations *activations; /* NULL: sums */
     float *sums;                     /* [row][embd] */
-    uint32_t row, rows, size;        /* of them; size: columns, of FORWARD_INSIDE */
+    uint32_t row, rows, size;        /* of them; size: columns of all, but of FORWARD_HIDDEN */
     bool int8;                       /* activations: as int8, else f32 */
 };
 
@@ -79,28 +70,17 @@ enum { FORWARD_PARTS_MAX = 64 };
 
 /* Rotations of one kind of layer: of all pairs at the positions of a step. */
 struct forward_rope {
+    size_t pairs;
     double *frequency; /* [pair] radians a position */
     float magnitude;   /* on the following */
     float *cos, *sin;  /* [row][pair] of the step */
 };
 
-/* What a layer of experts works on. An entry is one row at one expert; entries are sorted by expert. */
-struct mixture {
-    float *scores, *ranks, *shared_gate; /* [row][expert], the last [row] */
-    uint32_t *chosen, *entry;            /* [row][used]: expert; place among the entries */
-    float *weight, *inward;              /* [row][used]; [entry]: the same, where it is on what goes in */
-    uint32_t *row, *begin;               /* [entry]; [expert + 1]: its first entry */
-    uint32_t *active, active_count;      /* experts that have entries */
-    struct activations gated;            /* [entry] */
-    float *up, *down;                    /* [entry][width] */
-};
-
-/* What a layer of latent attention works on. */
-struct latent {
-    float *low, *queries;          /* [row][width] */
-    struct activations low_normed; /* what queries are made of */
-    struct activations nope;       /* parts of queries that do not rotate, each head's from a whole block on */
-    struct activations seen;       /* [head]: sums of latent vectors */
+/* Heads of one kind of layer, and how they are grouped. */
+struct forward_heads {
+    struct share_sizes sizes;
+    struct forward_group *groups;
+    uint32_t group_count, group_size; /* the greatest */
 };
 
 struct forward {
@@ -126,8 +106,7 @@ struct forward {
     struct latent latent;
     float attention_scale, *slopes; /* ALiBi: [head] */
     struct forward_rope rope[2]; /* of layers that see everything, of those with a window */
-    struct forward_group *groups;
-    uint32_t group_count, group_size; /* the greatest */
+    struct forward_heads heads[2]; /* the same */
     struct forward_span spans[STEP_ROWS_WHOLE_MAX];
     struct forward_part parts[FORWARD_PARTS_MAX];
     uint32_t part_count;

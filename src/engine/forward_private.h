@@ -114,12 +114,16 @@ int forward__take(struct forward *f, struct forward_part *part, struct error *er
 
 /* ---- attention.c ---- */
 
-/* The member's heads in groups: f->groups. */
+/* The member's heads in groups: f->heads. */
 /* ALiBi's slopes of the own heads. */
 void forward__lean_heads(struct forward *f);
 void forward__group_heads(struct forward *f);
-/* Scratch of one member of the pool. */
-uint64_t forward__attention_bytes(const struct share_sizes *sizes, uint32_t context);
+/* Values of all heads of a row. */
+size_t forward__query_width(const struct share_sizes *s);
+size_t forward__key_width(const struct share_sizes *s);
+size_t forward__value_width(const struct share_sizes *s);
+/* Scratch of one member of the pool; f->heads have their sizes. */
+uint64_t forward__attention_bytes(const struct forward *f, uint32_t context);
 /* Cut the rows of the step into parts and spans, and turn the rotations to their positions; once a step. */
 void forward__begin_attention(struct forward *f, const struct step *step, float *hidden);
 /* f->q, f->k and f->v to f->attended: norms, rotation, K and V into their pages, attention. `index`: of the layer

@@ -19,7 +19,8 @@ static struct range cut_of(const struct forward *f, enum forward_cut cut, uint32
     case FORWARD_HEADS: break;
     }
     heads = share_heads(f->share, f->whole, member);
-    return (struct range){heads.begin * share_value_size(f->whole), heads.end * share_value_size(f->whole)};
+    size /= f->whole->heads; /* of one of them */
+    return (struct range){heads.begin * size, heads.end * size};
 }
 
 struct range forward__own(const struct forward *f, enum forward_cut cut, uint32_t size) {

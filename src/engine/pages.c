@@ -17,10 +17,23 @@ static uint64_t slot_count(const struct pages_shape *s) {
 
 static bool has_window(const struct pages_shape *s, uint32_t layer) { return s->of_model && s->of_model[layer].window; }
 
+static struct model_heads heads_of(const struct pages_shape *s, uint32_t layer) {
+    if (s->local.kv_heads > 0 && has_window(s, layer)) return s->local;
+    return (struct model_heads){.kv_heads = s->kv_heads, .dim_k = s->head_dim_k, .dim_v = s->head_dim_v};
+}
+
+/* Bytes of K, and of K and V, of a head in a page. */
+static size_t k_bytes(const struct pages_shape *s, struct model_heads h) { return kern_kv_page_bytes(s->kv, h.dim_k); }
+
+static size_t head_bytes(const struct pages_shape *s, struct model_heads h) {
+    return k_bytes(s, h) + kern_kv_page_bytes(s->kv, h.dim_v);
+}
+
 /* Bytes of a page of one layer, all its heads. */
 static uint64_t page_bytes(const struct pages_shape *s, uint32_t layer) {
+    struct model_heads h = heads_of(s, layer);
     if (s->of_model && s->of_model[layer].convolves) return (uint64_t)KERN_PAGE * s->convolved * sizeof(float);
-    return s->kv_heads * (kern_kv_page_bytes(s->kv, s->head_dim_k) + kern_kv_page_bytes(s->kv, s->head_dim_v));
+    return h.kv_heads * head_bytes(s, h);
 }
 
 /* UINT64_MAX when it is no number of bytes. */
@@ -61,8 +74,6 @@ int pages_init(struct pages *p, const struct pages_shape *shape, struct error *e
     }
     p->shape.pages = (uint32_t)page_count(shape);
     p->slot_count = (uint32_t)slot_count(shape);
-    p->k_bytes = kern_kv_page_bytes(shape->kv, shape->head_dim_k);
-    p->v_bytes = kern_kv_page_bytes(shape->kv, shape->head_dim_v);
     return 0;
 }
 
@@ -124,9 +135,10 @@ float *pages_convolved(const struct pages *p, uint32_t layer, uint32_t session, 
 void *pages_k(const struct pages *p, uint32_t layer, uint32_t head, uint32_t session, uint32_t index) {
     size_t at = (size_t)session * p->per_session + index;
     size_t page = has_window(&p->shape, layer) ? p->slots[at] : p->table[at];
-    return p->layers[layer] + (page * p->shape.kv_heads + head) * (p->k_bytes + p->v_bytes);
+    struct model_heads h = heads_of(&p->shape, layer);
+    return p->layers[layer] + (page * h.kv_heads + head) * head_bytes(&p->shape, h);
 }
 
 void *pages_v(const struct pages *p, uint32_t layer, uint32_t head, uint32_t session, uint32_t index) {
-    return (uint8_t *)pages_k(p, layer, head, session, index) + p->k_bytes;
+    return (uint8_t *)pages_k(p, layer, head, session, index) + k_bytes(&p->shape, heads_of(&p->shape, layer));
 }

@@ -20,6 +20,7 @@ struct pages_shape {
     uint32_t sessions, context; /* positions a session may have */
     uint32_t parallel;          /* of them, for whose whole contexts there are pages; 0: all */
     uint32_t pages;             /* in the pool; 0: as many as that takes */
+    struct model_heads local;   /* of layers with a window, where theirs are others; kv_heads 0: the same */
     uint32_t window;            /* positions that some layers see; 0: none has a window */
     uint32_t convolved;         /* channels that layers which convolve keep of a position, as f32 */
     const struct model_layer *of_model; /* [layers]: which ones have it; NULL: none. Must outlive the pages. */
@@ -31,7 +32,6 @@ struct pages {
     uint8_t **layers;        /* [layers]: where its pages or slots begin */
     uint32_t *table, *slots; /* [sessions][per_session]: id or PAGES_UNMAPPED */
     uint32_t per_session, slot_count;
-    size_t k_bytes, v_bytes; /* of one head in one page */
 };
 
 /* Pages that so many positions of a session take. */

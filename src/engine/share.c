@@ -144,6 +144,18 @@ void share_sizes(const struct share *s, const struct model_params *p, struct sha
         out->in_blocks &= share_heads(s, p, i).begin * share_value_size(p) % KERN_BLOCK == 0;
 }
 
+void share_local_sizes(const struct share_sizes *s, struct share_sizes *out) {
+    struct model_heads h = s->params.local;
+    *out = *s;
+    if (h.kv_heads == 0) return;
+    out->params.kv_heads = out->keys = h.kv_heads;
+    out->params.head_dim_k = h.dim_k;
+    out->params.head_dim_v = h.dim_v;
+    out->params.rope_dims = h.rope_dims;
+    out->heads_per_kv = heads_per_kv(&out->params);
+    out->attended = out->params.heads * h.dim_v;
+}
+
 /* ---- limits ---- */
 
 static uint32_t blocks_of(uint64_t columns) { return (uint32_t)((columns + KERN_BLOCK - 1) / KERN_BLOCK); }
@@ -152,7 +164,8 @@ uint32_t share_members_max(const struct model *m) {
     const struct model_params *p = &m->params;
     uint32_t most = p->heads, lanes = (p->embd + KERN_LANES - 1) / KERN_LANES;
     if (lanes < most) most = lanes;
-    if (p->convolution > 0) return 1; /* what it keeps is not cut */
+    if (p->convolution > 0) return 1;    /* what it keeps is not cut */
+    if (p->local.kv_heads > 0) return 1; /* heads are cut in one way, and no norm stands amid the sums of members */
     if (p->encodes) return 1; /* its rows see each other, so they cannot be computed in parts */
     if (p->parallel && p->experts.count > 0) return 1; /* no family has both */
     if (p->experts.count > 0 && blocks_of(p->experts.ff) < most) most = blocks_of(p->experts.ff);

@@ -65,6 +65,8 @@ struct share_sizes {
     bool in_blocks;    /* those of each member are whole blocks of KERN_BLOCK */
 };
 void share_sizes(const struct share *s, const struct model_params *p, struct share_sizes *out);
+/* The same of layers with a window, whose heads may be others: then there is one member. */
+void share_local_sizes(const struct share_sizes *s, struct share_sizes *out);
 /* Columns that a head leaves. */
 static inline uint32_t share_value_size(const struct model_params *p) {
     return p->latent.kv_rank ? p->latent.value : p->head_dim_v;

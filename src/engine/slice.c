@@ -42,6 +42,7 @@ static struct pages_shape shape_of(const struct model *m, const struct slice_opt
                                 .kv_heads = p->kv_heads,
                                 .head_dim_k = p->head_dim_k,
                                 .head_dim_v = p->head_dim_v,
+                                .local = p->local,
                                 .sessions = o->sessions,
                                 .context = o->context,
                                 .parallel = o->parallel,

@@ -15,6 +15,9 @@
 #define FOLLOW FAMILY_NORMS_FOLLOW
 #define LLAMA4 (FAMILY_CHUNKED | FAMILY_GLOBAL_STILL | FAMILY_EXPERTS_SIGMOID | FAMILY_EXPERTS_INWARD)
 
+#define GEMMA4                                                                                                    \
+    (FAMILY_EMBEDDING_ROOT | FAMILY_LOCAL_UNSCALED | FAMILY_LOCAL_HEADS | FAMILY_VALUES_NORMED | NORMED)
+
 static const struct model_family families[] = {
     {"llama", PAIRS, RMS, SILU, NORMED},
     {"mistral3", PAIRS, RMS, SILU},
@@ -27,6 +30,7 @@ static const struct model_family families[] = {
     {"gemma", HALVES, RMS, GELU, FAMILY_EMBEDDING_ROOT},
     {"gemma2", HALVES, RMS, GELU, FAMILY_EMBEDDING_ROOT | FAMILY_SOFTCAPS, .global_every = 2},
     {"gemma3", HALVES, RMS, GELU, FAMILY_EMBEDDING_ROOT | FAMILY_LOCAL_UNSCALED, 10000, .global_every = 6},
+    {"gemma4", HALVES, RMS, GELU, GEMMA4, 10000, .global_every = 6},
     {"deepseek2", PAIRS, RMS, SILU, FAMILY_LATENT},
     {"gpt-oss", HALVES, RMS, MODEL_SILU_CLAMPED, FAMILY_SECOND_NORM | FAMILY_EXPERTS_CHOSEN, .global_every = 2},
     {"granite", PAIRS, RMS, SILU, FAMILY_LOGITS_DIVIDED},

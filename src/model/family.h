@@ -30,6 +30,8 @@ enum model_trait {
     FAMILY_LEANS = 1 << 21,             /* positions are told by ALiBi, not by rotation */
     FAMILY_NORMS_BARE = 1 << 22,        /* norms of the hidden state have no weights */
     FAMILY_HEADS_GATED = 1 << 23,       /* what attention leaves is gated by sigmoids of what came into it */
+    FAMILY_LOCAL_HEADS = 1 << 25,       /* layers with a window have heads of their own number and size */
+    FAMILY_VALUES_NORMED = 1 << 26,     /* values are normed, by no weights; queries and keys are not scaled */
     FAMILY_CONVOLVES = 1 << 24,         /* layers without KV heads convolve instead of attending */
 };
 

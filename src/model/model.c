@@ -125,12 +125,15 @@ struct model_work model_layers_work(const struct model *m, uint32_t begin, uint3
     return sum;
 }
 
+static uint64_t kv_bytes(struct model_heads h, unsigned value_bytes) {
+    return (uint64_t)h.kv_heads * (h.dim_k + h.dim_v) * value_bytes;
+}
+
 uint64_t model_kv_bytes(const struct model *m, unsigned value_bytes) {
-    const struct model_params *p = &m->params;
-    return (uint64_t)p->kv_heads * (p->head_dim_k + p->head_dim_v) * value_bytes;
+    return kv_bytes(model_heads(&m->params, false), value_bytes);
 }
 
 uint64_t model_window_bytes(const struct model *m, unsigned value_bytes) {
     const struct model_params *p = &m->params;
-    return p->convolution > 0 ? p->embd * sizeof(float) : model_kv_bytes(m, value_bytes);
+    return p->convolution > 0 ? p->embd * sizeof(float) : kv_bytes(model_heads(p, true), value_bytes);
 }

@@ -28,6 +28,12 @@ struct model_tensor {
 #define MODEL_LAYER_TENSORS(M, V)                                                                                      \
     V(attn_norm)                                                                                                       \
     V(attn_norm_bias)                                                                                                  \
+    V(layer_scale)                                                                                                     \
+    V(router_norm)                                                                                                     \
+    V(expert_norm)                                                                                                     \
+    V(expert_scale)                                                                                                    \
+    V(expert_post_norm)                                                                                                \
+    V(shared_post_norm)                                                                                                \
     M(attn_q_a)                                                                                                        \
     V(attn_q_a_norm)                                                                                                   \
     M(attn_kv_a)                                                                                                       \

@@ -87,6 +87,7 @@ static int read_family(struct builder *b) {
         p->norm = b->family->norm;
         p->activation = b->family->activation;
         p->heads_normed_last = b->family->traits & FAMILY_HEADS_NORMED_LAST;
+        p->values_normed = b->family->traits & FAMILY_VALUES_NORMED;
         p->heads_gated = b->family->traits & FAMILY_HEADS_GATED;
         read_order(b);
         return 0;
@@ -116,6 +117,7 @@ static int read_vocab(struct builder *b) {
 /* The biggest of gemma 2 and 3 scale by another width than that of their heads. */
 static float default_attention_scale(const struct builder *b) {
     const struct model_params *p = &b->m->params;
+    if (b->family->traits & FAMILY_VALUES_NORMED) return 1;
     bool gemma2 = strcmp(p->architecture, "gemma2") == 0 && p->layers == 46;
     bool gemma3 = strcmp(p->architecture, "gemma3") == 0 && p->layers == 62;
     return 1.0f / sqrtf(gemma2 || gemma3 ? (float)p->embd / (float)p->heads : (float)p->head_dim_k);
@@ -170,15 +172,67 @@ static int read_kv_heads(struct builder *b) {
     return 0;
 }
 
+/* KV heads of Gemma 4: as many in all layers with a window, and in all others. */
+static int read_kv_heads_of_kinds(struct builder *b) {
+    struct model_params *p = &b->m->params;
+    char key[KEY_BYTES];
+    const struct gguf_value *windows = gguf_find(&b->m->gguf, full_key(b, "attention.sliding_window_pattern", key));
+    if (!windows || windows->type != GGUF_ARRAY)
+        return error_set(b->error, ERR_UNSUPPORTED, "key %s is no list: which layers have a window is not known", key);
+    const struct gguf_value *list = gguf_find(&b->m->gguf, full_key(b, "attention.head_count_kv", key));
+    for (uint32_t i = 0; i < p->layers; i++) {
+        int64_t window = 0;
+        uint64_t count = 0;
+        bool each = list && list->type == GGUF_ARRAY;
+        bool found = each ? gguf_item_u64(list, i, &count) : gguf_u64(&b->m->gguf, key, &count);
+        if (!gguf_item_i64(windows, i, &window) || !found || count == 0 || count > p->heads || p->heads % count != 0)
+            return error_set(b->error, ERR_INVALID, "KV heads of block %u are not known, or do not divide %u", i,
+                             p->heads);
+        uint32_t *kept = window ? &p->local.kv_heads : &p->kv_heads;
+        if (*kept > 0 && *kept != count)
+            return error_set(b->error, ERR_UNSUPPORTED, "KV heads of block %u: %" PRIu64 ", of others of its kind %u",
+                             i, count, *kept);
+        *kept = (uint32_t)count;
+    }
+    if (p->local.kv_heads == 0 || p->kv_heads == 0)
+        return error_set(b->error, ERR_UNSUPPORTED, "all layers have a window, or none has: that is not supported");
+    return 0;
+}
+
+/* Their sizes; p->head_dim_k and head_dim_v are known. */
+static int read_local_heads(struct builder *b) {
+    struct model_params *p = &b->m->params;
+    struct model_heads *l = &p->local;
+    uint32_t shared = 0, more = 0;
+    int rc = read_count_or(b, "attention.key_length_swa", HEAD_DIM_MAX, p->head_dim_k, &l->dim_k);
+    if (rc == 0) rc = read_count_or(b, "attention.value_length_swa", HEAD_DIM_MAX, p->head_dim_v, &l->dim_v);
+    if (rc == 0) rc = read_count_or(b, "rope.dimension_count_swa", l->dim_k, l->dim_k, &l->rope_dims);
+    if (rc == 0) rc = read_optional(b, "attention.shared_kv_layers", &shared);
+    if (rc == 0) rc = read_optional(b, "embedding_length_per_layer_input", &more);
+    if (rc < 0) return rc;
+    if (shared > 0 || more > 0)
+        return error_set(b->error, ERR_UNSUPPORTED,
+                         "%u layers without keys of their own, %u channels of embeddings for each layer: that is not "
+                         "supported",
+                         shared, more);
+    if (l->dim_k % 8 != 0 || l->dim_v % 8 != 0 || l->rope_dims % 2 != 0)
+        return error_set(b->error, ERR_UNSUPPORTED, "heads of %u and %u channels in layers with a window: they must be "
+                         "multiples of 8",
+                         l->dim_k, l->dim_v);
+    return 0;
+}
+
 static int read_plain_heads(struct builder *b) {
     struct model_params *p = &b->m->params;
+    bool of_kinds = b->family->traits & FAMILY_LOCAL_HEADS;
     int rc;
-    if ((rc = read_kv_heads(b)) < 0) return rc;
+    if ((rc = of_kinds ? read_kv_heads_of_kinds(b) : read_kv_heads(b)) < 0) return rc;
     if (p->heads % p->kv_heads != 0)
         return error_set(b->error, ERR_INVALID, "%u heads cannot share %u key/value heads evenly", p->heads,
                          p->kv_heads);
     if ((rc = read_count_or(b, "attention.key_length", WIDTH_MAX, p->embd / p->heads, &p->head_dim_k)) < 0) return rc;
     if ((rc = read_count_or(b, "attention.value_length", WIDTH_MAX, p->embd / p->heads, &p->head_dim_v)) < 0) return rc;
+    if (of_kinds && (rc = read_local_heads(b)) < 0) return rc;
     p->attention_scale = default_attention_scale(b);
     return read_positive(b, "attention.scale", &p->attention_scale);
 }

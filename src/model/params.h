@@ -48,6 +48,11 @@ struct model_latent {
     float yarn_multiplier;                 /* m: YaRN by f multiplies q.k by (1 + 0.1 m ln f)^2 */
 };
 
+/* Heads of a kind of layer. */
+struct model_heads {
+    uint32_t kv_heads, dim_k, dim_v, rope_dims;
+};
+
 struct model_params {
     char architecture[32];
     uint32_t layers, embd, heads, kv_heads, head_dim_k, head_dim_v, vocab;
@@ -62,11 +67,13 @@ struct model_params {
     uint32_t window;                    /* positions that a layer with a window sees; 0: no layer has one */
     uint32_t convolution;               /* some layers have a window of so many and no heads; 0: all attend */
     bool chunked;                       /* such a layer sees from the last multiple of `window` on */
+    struct model_heads local;           /* of layers with a window, where theirs are others; kv_heads 0: the same */
     uint32_t reach;                     /* of an encoder, instead: how far it sees to either side */
     enum model_norm norm;
     float norm_epsilon;
     enum model_activation activation;
     bool heads_normed_bare; /* where a layer rotates, its queries and keys are normed behind that, by no weights */
+    bool values_normed; /* values too, by no weights */
     bool heads_gated; /* what attention leaves is gated by sigmoids of products of what came into it */
     bool parallel, heads_normed_last; /* attention and FFN read the same input; queries and keys are normed turned */
     bool tied;                                          /* the head is the embedding */
@@ -84,3 +91,9 @@ struct model_params {
     uint32_t temperature_length, temperature_shift;
     bool temperature_still;
 };
+
+/* Heads of layers that see everything, or of those with a window. */
+static inline struct model_heads model_heads(const struct model_params *p, bool local) {
+    if (local && p->local.kv_heads > 0) return p->local;
+    return (struct model_heads){p->kv_heads, p->head_dim_k, p->head_dim_v, p->rope_dims};
+}

@@ -142,12 +142,13 @@ static int take_fused_qkv(struct builder *b, uint32_t i, uint64_t q, uint64_t k,
 static int take_qkv(struct builder *b, uint32_t i) {
     const struct model_params *p = &b->m->params;
     struct model_layer *l = &b->m->layers[i];
-    uint64_t q = (uint64_t)p->heads * p->head_dim_k, k = (uint64_t)p->kv_heads * p->head_dim_k;
-    uint64_t v = (uint64_t)p->kv_heads * p->head_dim_v;
+    struct model_heads h = model_heads(p, l->window > 0);
+    uint64_t q = (uint64_t)p->heads * h.dim_k, k = (uint64_t)h.kv_heads * h.dim_k, v = (uint64_t)h.kv_heads * h.dim_v;
+    bool apart = h.dim_k != h.dim_v || has_weight(b, i, "attn_v") || !(b->family->traits & FAMILY_VALUES_NORMED);
     if (has_weight(b, i, "attn_qkv")) return take_fused_qkv(b, i, q, k, v);
     int rc = take_weight(b, i, "attn_q", q, p->embd, &l->attn_q);
     if (rc == 0) rc = take_weight(b, i, "attn_k", k, p->embd, &l->attn_k);
-    if (rc == 0) rc = take_weight(b, i, "attn_v", v, p->embd, &l->attn_v);
+    if (rc == 0) rc = take_weight(b, i, apart ? "attn_v" : "attn_k", v, p->embd, &l->attn_v);
     if (rc == 0) rc = take_bias(b, i, "attn_q", q, &l->attn_q_bias);
     if (rc == 0) rc = take_bias(b, i, "attn_k", k, &l->attn_k_bias);
     if (rc == 0) rc = take_bias(b, i, "attn_v", v, &l->attn_v_bias);
@@ -157,7 +158,7 @@ static int take_qkv(struct builder *b, uint32_t i) {
 /* The norm of all heads' queries or keys: one weight per channel of a head, per channel of each head, or over all heads
  * together. */
 static int take_head_norm(struct builder *b, uint32_t i, const char *role, uint32_t heads, struct model_tensor *out) {
-    uint64_t dim = b->m->params.head_dim_k;
+    uint64_t dim = model_heads(&b->m->params, b->m->layers[i].window > 0).dim_k;
     char name[NAME_BYTES];
     const struct gguf_tensor *t = gguf_tensor(&b->m->gguf, layer_name(i, role, "weight", name));
     if (t && t->dims[0] == dim && t->dims[1] == heads && heads > 1) return take(b, name, heads, dim, out);
@@ -204,10 +205,11 @@ static int take_plain_attention(struct builder *b, uint32_t i) {
     const struct model_params *p = &b->m->params;
     struct model_layer *l = &b->m->layers[i];
     int rc = take_qkv(b, i);
-    uint64_t attended = (uint64_t)p->heads * p->head_dim_v;
+    struct model_heads h = model_heads(p, l->window > 0);
+    uint64_t attended = (uint64_t)p->heads * h.dim_v;
     if (rc == 0 && p->heads_gated) rc = take_weight(b, i, "attn_gate", attended, p->embd, &l->attn_gate);
     if (rc == 0) rc = take_head_norm(b, i, "attn_q_norm", p->heads, &l->attn_q_norm);
-    if (rc == 0) rc = take_head_norm(b, i, "attn_k_norm", p->kv_heads, &l->attn_k_norm);
+    if (rc == 0) rc = take_head_norm(b, i, "attn_k_norm", h.kv_heads, &l->attn_k_norm);
     if (rc == 0) rc = take_vector(b, i, "attn_sinks", p->heads, &l->attn_sinks);
     if (rc == 0) rc = take_weight(b, i, "attn_output", p->embd, attended, &l->attn_output);
     if (rc == 0) rc = take_bias(b, i, "attn_output", p->embd, &l->attn_output_bias);
@@ -308,6 +310,20 @@ static int take_choice_bias(struct builder *b, uint32_t i, uint64_t count, struc
     return take(b, name, 1, count, out);
 }
 
+/* Gemma 4's router, experts and shared FFN each read the hidden state by a norm of its own, and what comes of them is
+ * normed apart. */
+static int take_expert_norms(struct builder *b, uint32_t i) {
+    const struct model_params *p = &b->m->params;
+    struct model_layer *l = &b->m->layers[i];
+    char name[NAME_BYTES];
+    if (!has_weight(b, i, "pre_ffw_norm_2")) return 0;
+    int rc = take_needed(b, layer_name(i, "ffn_gate_inp", "scale", name), 1, p->embd, &l->router_norm);
+    if (rc == 0) rc = take_weight(b, i, "pre_ffw_norm_2", 1, p->embd, &l->expert_norm);
+    if (rc == 0) rc = take_weight(b, i, "post_ffw_norm_2", 1, p->embd, &l->expert_post_norm);
+    if (rc == 0) rc = take_weight(b, i, "post_ffw_norm_1", 1, p->embd, &l->shared_post_norm);
+    return rc == 0 ? take(b, layer_name(i, "ffn_down_exps", "scale", name), 1, p->experts.count, &l->expert_scale) : rc;
+}
+
 static int take_experts(struct builder *b, uint32_t i) {
     const struct model_params *p = &b->m->params;
     const struct model_experts *e = &p->experts;
@@ -320,7 +336,7 @@ static int take_experts(struct builder *b, uint32_t i) {
     if (rc == 0) rc = take_expert_bias(b, i, "ffn_gate_exps", e->ff, &l->expert_gate_bias);
     if (rc == 0) rc = take_expert_bias(b, i, "ffn_up_exps", e->ff, &l->expert_up_bias);
     if (rc == 0) rc = take_expert_bias(b, i, "ffn_down_exps", p->embd, &l->expert_down_bias);
-    return rc;
+    return rc == 0 ? take_expert_norms(b, i) : rc;
 }
 
 /* The FFN that all positions run through beside their experts, perhaps with a gate of its own. */
@@ -329,7 +345,7 @@ static int take_shared_expert(struct builder *b, uint32_t i) {
     struct model_layer *l = &b->m->layers[i];
     char name[NAME_BYTES];
     const struct gguf_tensor *up = gguf_tensor(&b->m->gguf, layer_name(i, "ffn_up_shexp", "weight", name));
-    if (!up) return 0;
+    if (!up) return l->expert_norm.bytes ? take_dense_ffn(b, i) : 0;
     uint64_t width = up->dims[1];
     if (width > WIDTH_MAX) return error_set(b->error, ERR_LIMIT, "tensor %s is too wide", name);
     int rc = take_weight(b, i, "ffn_up_shexp", width, embd, &l->ffn_up);
@@ -391,6 +407,7 @@ static int take_layer(struct builder *b, uint32_t i) {
     if (rc == 0 && !(b->family->traits & FAMILY_SECOND_NORM))
         rc = take_vector(b, i, "post_attention_norm", p->embd, &l->attn_post_norm);
     if (rc == 0) rc = take_vector(b, i, "post_ffw_norm", p->embd, &l->ffn_post_norm);
+    if (rc == 0) rc = take_vector(b, i, "layer_output_scale", 1, &l->layer_scale);
     return rc == 0 ? check_layer(b, i) : rc;
 }
 

@@ -45,6 +45,21 @@ def gated_heads(f, layer):
     return {"attn_gate.weight": (f.heads * f.head_dim, f.embd)}
 
 
+def gemma4_attention(f, layer):
+    """Layers with a window have more and smaller heads; in the others keys are values too."""
+    local = (layer + 1) % 3 != 0
+    dim, kv = (32, 4) if local else (64, 2)
+    shapes = {"attn_q.weight": (f.heads * dim, f.embd), "attn_k.weight": (kv * dim, f.embd),
+              "attn_output.weight": (f.embd, f.heads * dim), "attn_q_norm.weight": (dim,), "attn_k_norm.weight": (dim,)}
+    return shapes | ({"attn_v.weight": (kv * dim, f.embd)} if local else {})
+
+
+def gemma4_experts(f, layer):
+    return {"ffn_gate_inp.weight": (8, f.embd), "ffn_gate_up_exps.weight": (8, 512, f.embd),
+            "ffn_down_exps.weight": (8, f.embd, 256), "pre_ffw_norm_2.weight": (f.embd,),
+            "post_ffw_norm_1.weight": (f.embd,), "post_ffw_norm_2.weight": (f.embd,)}
+
+
 def convolution(f, layer):
     return {"shortconv.in_proj.weight": (3 * f.embd, f.embd), "shortconv.conv.weight": (f.embd, 3),
             "shortconv.out_proj.weight": (f.embd, f.embd)}
@@ -91,6 +106,22 @@ def families():
             "token_embd_norm.weight": lambda rng: 5 * (1 + positions(rng)[0])}, keys=keys | {
                 "attention.head_count_kv": [0, 0, 2, 0, 2], "shortconv.l_cache": 3})
     biased_norms = dict(layer_norm=True, norm_bias=True)
+    def gemma4(*more, keys=None, constants=None):
+        windows = [(i + 1) % 3 != 0 for i in range(4)]
+        scales = {f"blk.{i}.layer_output_scale.weight": lambda rng: [0.7 + 0.1 * rng.random()] for i in range(4)}
+        return t.Family("gemma4", [gemma4_attention, t.gated_ffn, *more], layers=4, head_dim=64, rope_base=1e6,
+                        tied=True, norms=t.SANDWICH, embd_scale=1 / 128, gain=t.GEMMA_SCALES["gain"] | {
+                            "attn_q_norm": 0.3, "attn_k_norm": 0.5}, constants=scales | (constants or {}) | {
+                            "rope_freqs.weight": lambda rng: [1.0] * 8 + [1e30] * 24}, keys=(keys or {}) | {
+                            "attention.head_count_kv": [4 if w else 2 for w in windows],
+                            "attention.sliding_window": t.WINDOW, "attention.sliding_window_pattern": windows,
+                            "attention.key_length_swa": 32, "attention.value_length_swa": 32,
+                            "rope.dimension_count_swa": 32, "rope.freq_base_swa": 10000.0,
+                            "attention.shared_kv_layers": 0, "embedding_length_per_layer_input": 0,
+                            "final_logit_softcapping": 10.0})
+    scales_of_experts = {f"blk.{i}.ffn_gate_inp.scale": lambda rng: 16 * (1 + 0.1 * rng.standard_normal(256))
+                         for i in range(4)}
+    scales_of_experts |= {f"blk.{i}.ffn_down_exps.scale": lambda rng: 1 + 0.3 * rng.random(8) for i in range(4)}
     three_axes = {"rope.dimension_sections": [12, 10, 10, 0]}
     return {
         "command-r": t.Family("command-r", [t.attention(), t.gated_ffn], **cohere),
@@ -189,6 +220,8 @@ def families():
                 "expert_shared_count": 1, "expert_weights_norm": True, "expert_weights_scale": 1.0,
                 "attention.q_lora_rank": 96, "rope.scaling.yarn_log_multiplier": 0.1,
                 "attention.temperature_scale": 0.5, "attention.temperature_length": 16}),
+        "gemma4": gemma4(),
+        "gemma4-moe": gemma4(gemma4_experts, keys=mixture, constants=scales_of_experts),
         "lfm2": lfm2("lfm2", t.gated_ffn),
         "lfm2moe": lfm2("lfm2moe", unshared, **mixture | {"leading_dense_block_count": 1, "expert_gating_func": 2}),
         "afmoe": t.Family("afmoe", [t.attention(qk_norm="head"), gated_heads, chosen], layers=5, head_dim=64,

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(not TINY_MODEL.exists(), reason=f"no writer of t
 GOLDEN = json.loads(EXPECTED.read_text())
 # llama.cpp looks GELU up in a table of half precision.
 GELU_BY_TABLE = {"codeshell", "gpt2", "starcoder", "gptneox", "gptneox-in-turn", "falcon", "falcon-40b", "mpt",
-                 "bloom"}
+                 "bloom", "gemma4", "gemma4-moe"}
 
 
 def write(name, folder, family=None):
@@ -128,3 +128,17 @@ def test_at_least_one_layer_is_run(tmp_path):
     path, _ = write("none", tmp_path, beyond(4))
     result = run("debug", "logits", path, "--tokens=1")
     assert result.returncode == 1 and b"nextn_predict_layers is 4, of 4 layers" in result.stderr
+
+
+@pytest.mark.parametrize("keys, reason", [
+    ({"attention.shared_kv_layers": 2}, b"2 layers without keys of their own"),
+    ({"embedding_length_per_layer_input": 32}, b"32 channels of embeddings for each layer"),
+    ({"attention.head_count_kv": [4, 4, 2, 2]}, b"KV heads of block 3: 2, of others of its kind 4"),
+    ({"attention.head_count_kv": [4, 4, 3, 4]}, b"KV heads of block 2 are not known, or do not divide 8"),
+    ({"attention.sliding_window_pattern": [True] * 4}, b"KV heads of block 2"),
+    ({"attention.key_length_swa": 36}, b"multiples of 8")])
+def test_heads_of_windows_that_are_not_known(tmp_path, keys, reason):
+    family = families()["gemma4"]
+    path, _ = write("odd", tmp_path, replace(family, keys=family.keys | keys))
+    result = run("debug", "logits", path, "--tokens=1")
+    assert result.returncode == 1 and reason in result.stderr

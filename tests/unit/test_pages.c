@@ -15,6 +15,8 @@
 static const struct pages_shape shape = {
     .kv = KERN_KV_F32, .layers = 2, .kv_heads = 3, .head_dim_k = 16, .head_dim_v = 8, .sessions = 2, .context = 200};
 
+enum { KV_VALUE = sizeof(float), k_bytes = 16 * KERN_PAGE * KV_VALUE, v_bytes = 8 * KERN_PAGE * KV_VALUE };
+
 static void map_one(struct pages *p, uint32_t session, uint32_t index, uint32_t page) {
     static struct step step;
     step.page_count = 1;
@@ -31,15 +33,15 @@ static void pages_are_where_they_were_mapped(void **state) {
     for (uint32_t layer = 0; layer < shape.layers; layer++)
         for (uint32_t head = 0; head < shape.kv_heads; head++)
             for (uint32_t session = 0; session < 2; session++) {
-                memset(pages_k(&p, layer, head, session, 0), (int)(layer * 32 + head * 2 + session), p.k_bytes);
-                memset(pages_v(&p, layer, head, session, 0), (int)(layer * 32 + head * 2 + session), p.v_bytes);
+                memset(pages_k(&p, layer, head, session, 0), (int)(layer * 32 + head * 2 + session), k_bytes);
+                memset(pages_v(&p, layer, head, session, 0), (int)(layer * 32 + head * 2 + session), v_bytes);
             }
     for (uint32_t layer = 0; layer < shape.layers; layer++)
         for (uint32_t head = 0; head < shape.kv_heads; head++)
             for (uint32_t session = 0; session < 2; session++) {
                 const uint8_t *k = pages_k(&p, layer, head, session, 0), *v = pages_v(&p, layer, head, session, 0);
-                for (size_t i = 0; i < p.k_bytes; i++) assert_int_equal(k[i], layer * 32 + head * 2 + session);
-                for (size_t i = 0; i < p.v_bytes; i++) assert_int_equal(v[i], layer * 32 + head * 2 + session);
+                for (size_t i = 0; i < k_bytes; i++) assert_int_equal(k[i], layer * 32 + head * 2 + session);
+                for (size_t i = 0; i < v_bytes; i++) assert_int_equal(v[i], layer * 32 + head * 2 + session);
             }
     pages_deinit(&p);
 }
@@ -85,8 +87,8 @@ static void a_page_begins_as_a_copy(void **state) {
     map_one(&p, 0, 1, 6);
     for (uint32_t layer = 0; layer < shape.layers; layer++)
         for (uint32_t head = 0; head < shape.kv_heads; head++) {
-            memset(pages_k(&p, layer, head, 0, 0), (int)(layer * 8 + head), p.k_bytes + p.v_bytes);
-            memset(pages_k(&p, layer, head, 0, 1), 0x55, p.k_bytes + p.v_bytes);
+            memset(pages_k(&p, layer, head, 0, 0), (int)(layer * 8 + head), k_bytes + v_bytes);
+            memset(pages_k(&p, layer, head, 0, 1), 0x55, k_bytes + v_bytes);
         }
     step.page_count = 2;
     step.pages[0] = (struct step_page){1, 0, 2, 5, PAGES_UNMAPPED, PAGES_UNMAPPED};
@@ -95,11 +97,33 @@ static void a_page_begins_as_a_copy(void **state) {
     for (uint32_t layer = 0; layer < shape.layers; layer++)
         for (uint32_t head = 0; head < shape.kv_heads; head++) {
             const uint8_t *k = pages_k(&p, layer, head, 1, 0), *other = pages_k(&p, layer, head, 1, 1);
-            for (size_t i = 0; i < p.k_bytes + p.v_bytes; i++) {
+            for (size_t i = 0; i < k_bytes + v_bytes; i++) {
                 assert_int_equal(k[i], layer * 8 + head);
                 assert_int_equal(other[i], 0x55);
             }
         }
+    pages_deinit(&p);
+}
+
+/* Smaller and more of them: a page's heads lie one behind the other, whatever the kind of layer. */
+static void heads_behind_windows_are_others(void **state) {
+    static const struct model_layer layers[] = {{.window = 100}, {.window = 0}};
+    static struct step step = {.page_count = 1, .pages = {{1, 0, 3, 3, 1, 1}}};
+    struct pages_shape mixed = shape;
+    struct pages p;
+    mixed.window = 100;
+    mixed.of_model = layers;
+    mixed.local = (struct model_heads){.kv_heads = 5, .dim_k = 8, .dim_v = 8};
+    assert_int_equal(pages_init(&p, &mixed, NULL), 0);
+    assert_int_equal(pages_map(&p, &step, NULL), 0);
+    const size_t small = 8 * KERN_PAGE * KV_VALUE;
+    const uint8_t *first = p.layers[0] + 1 * 5 * 2 * small, *all = p.layers[1] + 3 * 3 * (k_bytes + v_bytes);
+    for (uint32_t head = 0; head < 5; head++) {
+        assert_ptr_equal(pages_k(&p, 0, head, 1, 0), first + head * 2 * small);
+        assert_ptr_equal(pages_v(&p, 0, head, 1, 0), first + (head * 2 + 1) * small);
+    }
+    assert_ptr_equal(pages_v(&p, 1, 2, 1, 0), all + 2 * (k_bytes + v_bytes) + k_bytes);
+    assert_int_equal(pages_bytes(&mixed), p.slot_count * 5 * 2 * small + 8ull * 3 * (k_bytes + v_bytes));
     pages_deinit(&p);
 }
 
@@ -137,15 +161,15 @@ static void windows_have_slots(void **state) {
     assert_int_equal(pages_check(&p, 0, 132, NULL), ERR_INVALID); /* sees 63 in page 0 */
     assert_int_equal(pages_check(&p, 0, 133, NULL), 0);
     uint8_t *first = pages_k(&p, 0, 0, 0, 1), *second = pages_k(&p, 0, 0, 0, 2);
-    assert_ptr_equal(first, second + 3 * (p.k_bytes + p.v_bytes)); /* the slot before */
-    assert_ptr_equal(pages_k(&p, 1, 0, 0, 2), (uint8_t *)pages_k(&p, 1, 0, 0, 1) + 3 * (p.k_bytes + p.v_bytes));
-    memset(first, 1, p.k_bytes);
-    memset(pages_k(&p, 1, 0, 0, 1), 2, p.k_bytes);
+    assert_ptr_equal(first, second + 3 * (k_bytes + v_bytes)); /* the slot before */
+    assert_ptr_equal(pages_k(&p, 1, 0, 0, 2), (uint8_t *)pages_k(&p, 1, 0, 0, 1) + 3 * (k_bytes + v_bytes));
+    memset(first, 1, k_bytes);
+    memset(pages_k(&p, 1, 0, 0, 1), 2, k_bytes);
     step.page_count = 1;
     step.pages[0] = (struct step_page){1, 1, 10, 8, 3, 21};
     assert_int_equal(pages_map(&p, &step, NULL), 0);
-    assert_memory_equal(pages_k(&p, 0, 0, 1, 1), first, p.k_bytes);
-    assert_memory_equal(pages_k(&p, 1, 0, 1, 1), pages_k(&p, 1, 0, 0, 1), p.k_bytes);
+    assert_memory_equal(pages_k(&p, 0, 0, 1, 1), first, k_bytes);
+    assert_memory_equal(pages_k(&p, 1, 0, 1, 1), pages_k(&p, 1, 0, 0, 1), k_bytes);
     step.pages[0].slot = 22;
     assert_int_equal(pages_map(&p, &step, NULL), ERR_INVALID);
     pages_deinit(&p);
@@ -226,6 +250,7 @@ int main(void) {
         cmocka_unit_test(unmapped_positions_are_refused),
         cmocka_unit_test(wrong_pages_are_refused),
         cmocka_unit_test(a_page_begins_as_a_copy),
+        cmocka_unit_test(heads_behind_windows_are_others),
         cmocka_unit_test(own_slots_are_enough),
         cmocka_unit_test(windows_have_slots),
         cmocka_unit_test(a_layer_that_convolves_has_pages_of_its_own_size),
