@@ -21,6 +21,8 @@ static const struct hf_family families[] = {
     {"gemma", "gemma", HF_ADD_ONE | HF_NO_HEAD},
     {"gemma2", "gemma2", HF_ADD_ONE | HF_POST_ATTENTION | HF_WINDOW | HF_NO_HEAD},
     {"gemma3", "gemma3", HF_ADD_ONE | HF_POST_ATTENTION | HF_WINDOW},
+    {"gemma4", "gemma4", HF_POST_ATTENTION | HF_WINDOW | HF_WINDOW_PATTERN},
+    {"gemma4_text", "gemma4", HF_POST_ATTENTION | HF_WINDOW | HF_WINDOW_PATTERN},
     {"gemma3_text", "gemma3", HF_ADD_ONE | HF_POST_ATTENTION | HF_WINDOW},
     {"phi", "phi2", 0},
     {"phi3", "phi3", HF_WINDOW | HF_LONG_ROPE},
@@ -106,7 +108,7 @@ static const struct {
     {"rms_norm_eps|norm_eps|layer_norm_epsilon", "attention.layer_norm_rms_epsilon", REAL},
     {"layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps", "attention.layer_norm_epsilon", REAL},
     {EXPERTS, "expert_count", COUNT},
-    {"num_experts_per_tok|moe_k|moe_topk|moe_top_k", "expert_used_count", COUNT},
+    {"num_experts_per_tok|moe_k|moe_topk|moe_top_k|top_k_experts", "expert_used_count", COUNT},
     {"moe_intermediate_size", "expert_feed_forward_length", COUNT},
     {"shared_expert_intermediate_size|shared_intermediate_size", "expert_shared_feed_forward_length", COUNT},
     {"n_shared_experts|num_shared_experts|moe_num_shared_experts|num_shared_expert", "expert_shared_count", COUNT},
@@ -116,6 +118,8 @@ static const struct {
     {"first_k_dense_replace|num_dense_layers|moe_layer_start_index", "leading_dense_block_count", COUNT},
     {"moe_layer_interval|interleave_moe_layer_step", "interleave_moe_layer_step", COUNT},
     {"moe_every_n_layers", "moe_every_n_layers", COUNT},
+    {"hidden_size_per_layer_input", "embedding_length_per_layer_input", COUNT},
+    {"num_kv_shared_layers", "attention.shared_kv_layers", COUNT},
     {"conv_L_cache", "shortconv.l_cache", COUNT},
     {"clip_qkv", "attention.clamp_kqv", REAL},
     {"attn_logit_softcapping", "attn_logit_softcapping", REAL},
@@ -217,7 +221,8 @@ static int refuse_family(const char *model_type, struct error *error) {
 /* Channels of a head that are rotated. */
 static uint32_t rope_dims(const struct hf_model *m) {
     const json_t *rope = hf_rope(m), *part = rope ? json_object_get(rope, "partial_rotary_factor") : NULL;
-    const json_t *dims = hf_get(m, "rotary_dim");
+    const json_t *dims = hf_get(m, "rotary_dim"), *all = hf_get(m, "global_head_dim");
+    if (json_is_integer(all)) return (uint32_t)json_integer_value(all);
     if (!part) part = hf_get(m, "partial_rotary_factor|rotary_pct|rope_pct");
     if (!part && json_is_integer(dims)) return (uint32_t)json_integer_value(dims);
     if (m->family->flags & HF_LATENT) return (uint32_t)json_integer_value(hf_get(m, "qk_rope_head_dim"));
@@ -359,6 +364,18 @@ static double slowed(const struct hf_model *m, const json_t *rope, const char *t
     return pow(json_number_value(alpha), m->head_dim / (m->head_dim - 2.0));
 }
 
+/* Gemma 4's: only the first pairs turn, by frequencies as if all did. */
+static int write_proportional(const struct hf_model *m, const json_t *rope, struct hf_result *out,
+                              struct error *error) {
+    const float hardly = 1e30f; /* the converter's divisor for what does not turn */
+    uint32_t pairs = m->rope_dims / 2;
+    double turned = rope_real(rope, "partial_rotary_factor", 1) * pairs;
+    float *values = arena_array(&out->arena, pairs + 1, sizeof *values);
+    if (!values) return error_set(error, ERR_NOMEM, "out of memory");
+    for (uint32_t i = 0; i < pairs; i++) values[i] = i + 1 <= turned ? 1 : hardly;
+    return hf_add_values(out, "rope_freqs.weight", values, pairs, error);
+}
+
 /* Of models that see: which pairs of a head turn with time, height and width. In a text they are all the same. */
 static void write_sections(const struct hf_model *m, const json_t *rope, struct hf_result *out) {
     enum { SECTIONS = 4 };
@@ -385,6 +402,7 @@ static int write_rope(const struct hf_model *m, struct hf_result *out, struct er
     if (m->family->flags & HF_LONG_ROPE) return write_longrope(m, rope, out, error);
     write_sections(m, rope, out);
     if (!type || strcmp(type, "default") == 0 || strcmp(type, "mrope") == 0) return 0;
+    if (strcmp(type, "proportional") == 0) return write_proportional(m, rope, out, error);
     if (strcmp(type, "llama3") == 0) return write_llama3(m, rope, base > 0 ? base : 10000, out, error);
     if (strcmp(type, "yarn") == 0) {
         write_yarn(m, rope, out);
@@ -457,6 +475,26 @@ static void write_kv_heads_of_layers(const struct hf_model *m, struct hf_result 
     }
 }
 
+/* Gemma 4's: head_dim is that of layers with a window. */
+static int write_heads_of_kinds(const struct hf_model *m, struct hf_result *out, struct error *error) {
+    const json_t *types = hf_get(m, "layer_types");
+    uint32_t all = m->rope_dims, kv_heads;
+    char key[HF_KEY_BYTES];
+    int rc = read_count(m, "num_global_key_value_heads", m->kv_heads, &kv_heads, error);
+    if (rc < 0) return rc;
+    gguf_write_array(&out->writer, hf_key(m, "attention.head_count_kv", key), GGUF_U32, m->layers);
+    for (uint32_t i = 0; i < m->layers; i++) {
+        const char *type = json_string_value(json_array_get(types, i));
+        gguf_write_item_u32(&out->writer, type && strcmp(type, "full_attention") == 0 ? kv_heads : m->kv_heads);
+    }
+    write_count(m, out, "attention.key_length", all);
+    write_count(m, out, "attention.value_length", all);
+    write_count(m, out, "attention.key_length_swa", m->head_dim);
+    write_count(m, out, "attention.value_length_swa", m->head_dim);
+    write_count(m, out, "rope.dimension_count_swa", m->head_dim);
+    return 0;
+}
+
 /* How far ALiBi reaches, where it is said. */
 static void write_slopes(const struct hf_model *m, struct hf_result *out) {
     const json_t *config = json_object_get(m->text, "attn_config"), *most = json_object_get(config, "alibi_bias_max");
@@ -465,18 +503,20 @@ static void write_slopes(const struct hf_model *m, struct hf_result *out) {
     write_real(m, out, "attention.max_alibi_bias", !leans ? 0 : json_is_number(most) ? json_number_value(most) : 8);
 }
 
-static void write_heads(const struct hf_model *m, struct hf_result *out) {
+static int write_heads(const struct hf_model *m, struct hf_result *out, struct error *error) {
+    if (hf_get(m, "global_head_dim")) return write_heads_of_kinds(m, out, error);
     if (m->family->flags & HF_LATENT) {
         write_latent(m, out);
-        return;
+        return 0;
     }
     if (hf_get(m, "conv_L_cache"))
         write_kv_heads_of_layers(m, out);
     else
         write_count(m, out, "attention.head_count_kv", m->kv_heads);
-    if (m->head_dim == m->embd / m->heads && hf_get(m, "head_dim") == NULL) return;
+    if (m->head_dim == m->embd / m->heads && hf_get(m, "head_dim") == NULL) return 0;
     write_count(m, out, "attention.key_length", m->head_dim);
     write_count(m, out, "attention.value_length", m->head_dim);
+    return 0;
 }
 
 /* LFM2's config may have it before it is cut to two thirds, for there is a gate, and rounded up. */
@@ -556,7 +596,7 @@ int hf_write_config(const struct hf_model *m, struct hf_result *out, struct erro
     if ((rc = write_ff(m, out, error)) < 0) return rc;
     if (!hf_get(m, CONTEXT)) write_count(m, out, "context_length", 2048); /* Falcon's and BLOOM's */
     if (m->vocab > 0) write_count(m, out, "vocab_size", m->vocab);
-    write_heads(m, out);
+    if ((rc = write_heads(m, out, error)) < 0) return rc;
     write_slopes(m, out);
     write_gating(m, out);
     write_depth_scales(m, out);

@@ -218,6 +218,17 @@ static const struct rule {
     {"mlp.router.layer", "ffn_gate_inp", WHOLE, true},
     {"mlp.experts.mlp.w1", "ffn_up_exps", BY_EXPERT, true},
     {"mlp.experts.mlp.w2", "ffn_down_exps", BY_EXPERT | TURNED, true},
+    /* Gemma 4 */
+    {"router.proj", "ffn_gate_inp", WHOLE, true},
+    {"router.scale", "ffn_gate_inp.scale", WHOLE, true},
+    {"router.per_expert_scale", "ffn_down_exps.scale", WHOLE, true},
+    {"experts.gate_up_proj", "ffn_gate_exps", FIRST_HALF, true},
+    {"experts.gate_up_proj", "ffn_up_exps", SECOND_HALF, true},
+    {"experts.down_proj", "ffn_down_exps", WHOLE, true},
+    {"pre_feedforward_layernorm_2", "pre_ffw_norm_2", WHOLE, true},
+    {"post_feedforward_layernorm_1", "post_ffw_norm_1", WHOLE, true},
+    {"post_feedforward_layernorm_2", "post_ffw_norm_2", WHOLE, true},
+    {"layer_scalar", "layer_output_scale", WHOLE, true},
     /* gpt-oss, with experts in MXFP4 or not: gate and up in turn */
     {"self_attn.sinks", "attn_sinks", WHOLE, true},
     {"mlp.router", "ffn_gate_inp", WHOLE, true},
@@ -312,7 +323,8 @@ static const char *target_of(const struct hf_model *m, const struct rule *r) {
 }
 
 static void name_target(const struct hf_model *m, const struct rule *r, struct source *s) {
-    const char *to = target_of(m, r), *kind = strstr(to, ".bias") ? "" : s->bias ? ".bias" : ".weight";
+    const char *to = target_of(m, r), *kind = s->bias ? ".bias" : ".weight";
+    if (strstr(to, ".bias") || strstr(to, ".scale")) kind = "";
     if (r->layered)
         snprintf(s->name, sizeof s->name, "blk.%u.%s%s", s->layer, to, kind);
     else

@@ -30,6 +30,7 @@ BAILING = {"attn_norm": "input_layernorm", "attn_q": "", "attn_k": "", "attn_v":
            "attn_output": "attention.dense", "attn_q_norm": "attention.query_layernorm",
            "attn_k_norm": "attention.key_layernorm"}
 PLAIN_ENDS = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
+SEEING_ENDS = {k: v.replace("model.", "model.language_model.") for k, v in PLAIN_ENDS.items()}
 GPT2_ENDS = {"token_embd": "transformer.wte", "position_embd": "transformer.wpe", "output_norm": "transformer.ln_f",
              "output": "lm_head"}
 # model_type -> where layers are, modules of layers, modules outside of them
@@ -80,14 +81,19 @@ MODULES = {
     "minicpm3": ("model.layers.", LATENT, PLAIN_ENDS),
     "plm": ("model.layers.", LATENT, PLAIN_ENDS),
     "mistral4": ("model.language_model.layers.", LATENT,
-                 {k: v.replace("model.", "model.language_model.") for k, v in PLAIN_ENDS.items()}),
+                 SEEING_ENDS),
     "ministral3": ("language_model.model.layers.", LLAMA, {k: "language_model." + v for k, v in PLAIN_ENDS.items()}),
     "llama4": ("language_model.model.layers.", LLAMA4, {k: "language_model." + v for k, v in PLAIN_ENDS.items()}),
     "qwen2_5_vl": ("model.layers.", LLAMA, PLAIN_ENDS),
     "qwen3_vl": ("model.language_model.layers.", LLAMA,
-                 {k: v.replace("model.", "model.language_model.") for k, v in PLAIN_ENDS.items()}),
+                 SEEING_ENDS),
     "qwen3_vl_moe": ("model.language_model.layers.", LLAMA,
-                     {k: v.replace("model.", "model.language_model.") for k, v in PLAIN_ENDS.items()}),
+                     SEEING_ENDS),
+    "gemma4": ("model.language_model.layers.", LLAMA | {
+        "post_attention_norm": "post_attention_layernorm", "ffn_norm": "pre_feedforward_layernorm",
+        "post_ffw_norm": "post_feedforward_layernorm", "pre_ffw_norm_2": "pre_feedforward_layernorm_2",
+        "post_ffw_norm_1": "post_feedforward_layernorm_1", "post_ffw_norm_2": "post_feedforward_layernorm_2",
+        "ffn_gate_inp": "router.proj"}, SEEING_ENDS),
     "gpt_oss": ("model.layers.", LLAMA | {"post_attention_norm": "post_attention_layernorm",
                                           "attn_sinks": "self_attn.sinks", "ffn_gate_inp": "mlp.router"}, PLAIN_ENDS),
     "eurobert": ("model.layers.", LLAMA, PLAIN_ENDS),
@@ -113,10 +119,13 @@ def fused(q, k, v, groups):
 
 
 def apart(tensors, config):
-    """The same with queries, keys and values each on their own, as they are read from folders of these kinds."""
+    """The same with queries, keys and values each on their own, and so gates, as they are read from folders."""
     heads, kv = config["num_attention_heads"], config["num_key_value_heads"]
     out = {}
     for name, x in tensors.items():
+        if "ffn_gate_up_exps" in name:
+            out |= {name.replace("gate_up", c): part for c, part in zip(("gate", "up"), np.split(x, 2, axis=1))}
+            continue
         if "attn_qkv" not in name or config["model_type"] not in GROUPED | QUERIES_FIRST:
             out[name] = x
             continue
@@ -157,6 +166,10 @@ def experts(kind, prefix, tensors, name):
         rows = {"w1": gate, "v1": up} if gate is not None else {"w1": up}
         module = prefix + ("ffn.experts.mlp." if kind == "dbrx" else "mlp.experts.mlp.")
         return {module + n: x.reshape(-1, x.shape[-1]) for n, x in (rows | {"w2": down.swapaxes(1, 2)}).items()}
+    if kind == "gemma4":
+        both = np.concatenate([gate, up], axis=1)
+        return {f"{prefix}experts.gate_up_proj": both, f"{prefix}experts.down_proj": down,
+                f"{prefix}router.per_expert_scale": tensors[name.replace("weight", "scale")]}
     if kind in ("qwen3_vl_moe", "llama4", "mistral4"):
         module, both = prefix + ("feed_forward" if kind == "llama4" else "mlp"), np.concatenate([gate, up], axis=1)
         turn = kind != "mistral4"
@@ -211,6 +224,10 @@ def layer_tensor(kind, config, tensors, name, kept):
     x = tensors[name]
     if kind in TURNED and base in ("attn_q", "attn_k"):
         x = in_halves(x, config["num_attention_heads" if base == "attn_q" else "num_key_value_heads"])
+    if rest[-1] == "scale":
+        return {f"{prefix}router.scale": x}
+    if base == "layer_output_scale":
+        return {f"{prefix}layer_scalar": x}
     if end == "shortconv.conv":
         x = x[:, None]
     if base == "exp_probs_b":

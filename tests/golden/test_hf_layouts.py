@@ -31,6 +31,13 @@ LFM2 = {"layer_types": ["conv", "conv", "full_attention", "conv", "full_attentio
         "rope_theta": 1e6, "num_key_value_heads": 2, "norm_eps": 1e-3}
 GPT_OSS = {"num_experts_per_tok": 2, "num_local_experts": 8, "head_dim": 64, "sliding_window": 16,
            "rope_theta": 150000.0, "rope_scaling": YARN | {"rope_theta": None, "truncate": False}}
+GEMMA4 = {"head_dim": 32, "global_head_dim": 64, "num_key_value_heads": 4, "num_global_key_value_heads": 2,
+          "attention_k_eq_v": True, "sliding_window": 16, "final_logit_softcapping": 10.0,
+          "tie_word_embeddings": True, "hidden_size_per_layer_input": 0, "num_kv_shared_layers": 0,
+          "layer_types": ["sliding_attention", "sliding_attention", "full_attention", "sliding_attention"],
+          "rope_parameters": {
+              "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25, "rope_theta": 1e6},
+              "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}}
 # Name -> model_type and what config.json says beyond the common keys.
 CONFIGS = {
     "gpt2": ("gpt2", {"activation_function": "gelu_new"}),
@@ -86,11 +93,14 @@ CONFIGS = {
     "qwen3vl": ("qwen3_vl", {"rope_theta": 1e6, "head_dim": 64, "rope_scaling": SECTIONS}),
     "qwen3vlmoe": ("qwen3_vl_moe", MOE | {"rope_theta": 1e6, "head_dim": 64, "num_experts": 8,
                                           "rope_scaling": SECTIONS}),
+    "gemma4": ("gemma4", GEMMA4),
+    "gemma4-moe": ("gemma4", GEMMA4 | {"num_experts": 8, "top_k_experts": 2, "moe_intermediate_size": 256,
+                                       "enable_moe_block": True}),
     "gpt-oss": ("gpt_oss", GPT_OSS),
     "gpt-oss-mxfp4": ("gpt_oss", GPT_OSS),
 }
-SEES = {"mistral4": "mistral3", "ministral3": "mistral3", "llama4": "llama4", "qwen3_vl": "qwen3_vl",
-        "qwen3_vl_moe": "qwen3_vl_moe"}
+SEES = {"gemma4": "gemma4", "mistral4": "mistral3", "ministral3": "mistral3", "llama4": "llama4",
+        "qwen3_vl": "qwen3_vl", "qwen3_vl_moe": "qwen3_vl_moe"}
 NAMES = {"gpt2": dict(layers="n_layer", embd="n_embd", heads="n_head", ff="n_inner", context="n_positions"),
          "gpt_bigcode": dict(layers="n_layer", embd="n_embd", heads="n_head", ff="n_inner", context="n_positions"),
          "mpt": dict(layers="n_layers", embd="d_model", heads="n_heads", context="max_seq_len"),

@@ -100,3 +100,16 @@ def test_a_lost_member_is_not_lost_silently(shared):
     assert wait_until(lambda: shared[0].json("ps")[0]["state"] != "ready", 5) is not None
     shared[2].start()
     assert_all_see_all(shared, 8)
+
+
+def test_heads_of_two_kinds_lie_in_stages(unloaded, tmp_path):
+    """Their layers are not shared, but cut into stages they are."""
+    if not TINY_MODEL.exists():
+        pytest.skip(f"no {TINY_MODEL}")
+    path = tmp_path / "gemma4-moe.gguf"
+    write(families()[path.stem], path.stem, path)
+    for node in unloaded:
+        node.add_model(path)
+    tokens = ",".join(map(str, TOKENS))
+    unloaded[0].cli("load", path.stem, "--split", "pipeline", "--nodes", "2")
+    assert logits_of(unloaded[1], path.stem, tokens) == run("debug", "logits", path, "--tokens", tokens).stdout
