@@ -36,6 +36,11 @@ def run(node, *flags):
     return node.cli("run", MODEL, PROMPT, "--seed", 11, "--temperature", 0.9, "--max-tokens", 40, *flags).stdout
 
 
+def assert_rates_are_known(node):
+    """Every node measures itself soon after its start, and tells all others."""
+    assert wait_until(lambda: all(n["read_bandwidth"] and n["matmul_rate"] for n in node.nodes()), 20) is not None
+
+
 def one_alone(*arguments):
     command = [CARAVAN, "debug", "logits", default_model(), *arguments]
     return subprocess.run(command, check=True, capture_output=True).stdout
@@ -53,8 +58,8 @@ def test_nodes_find_each_other_after_join(tmp_path):
 
 
 def test_nodes_tell_what_the_contract_names(nodes):
-    measured = nodes[0].json("nodes", "--measure")
-    assert wait_until(lambda: all(n["read_bandwidth"] for n in nodes[0].nodes()), 20) is not None, measured
+    nodes[0].json("nodes", "--measure")
+    assert_rates_are_known(nodes[0])
     listed = nodes[0].nodes()
     assert sorted(n["name"] for n in listed) == [f"node{i}" for i in range(5)]
     assert [n["name"] for n in listed if n["self"]] == ["node0"]
@@ -73,6 +78,7 @@ def test_nodes_tell_what_the_contract_names(nodes):
 
 
 def test_a_plan_says_everything(nodes):
+    assert_rates_are_known(nodes[2])
     plan = nodes[2].json("plan", MODEL, "--nodes", 3, "--split", "pipeline", "--context", 1024, "--parallel", 2)
     assert plan["model"] == MODEL and plan["fits"] is True and plan["context"] == 1024
     assert plan["predicted"]["decode_tokens_per_s"] > 0 and plan["predicted"]["prefill_tokens_per_s"] > 0
