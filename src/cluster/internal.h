@@ -10,6 +10,7 @@ struct node {
     uint64_t woke_us; /* 0: it never slept */
     uint64_t random;  /* state of the generator */
     uint64_t number;  /* last dial drawn */
+    uint64_t renamed; /* last dial drawn under an older id, which its hello may have told */
     bool draining, left;
     bool fired;                   /* a timer was due in this round */
     struct node_effects *effects; /* of the step under way */

@@ -170,10 +170,11 @@ static void greet(struct node *n, struct peer *p) {
     slices_link_up(n, p->id);
 }
 
+/* `p` has no link. */
 static void refuse(struct node *n, struct peer *p, uint64_t link, const struct wire_hello *h) {
+    if (p->known && p->state == NODE_PEER_UP) lose(n, p, "its link broke and another protocol is spoken in its name");
     snprintf(p->reason, sizeof p->reason, "speaks protocol %u to %u, this node %u to %u: update the older one",
              h->protocol_min, h->protocol_max, WIRE_PROTOCOL_MIN, WIRE_PROTOCOL_MAX);
-    close_links(n, p);
     if (link) close_link(n, link);
     p->state = NODE_PEER_INCOMPATIBLE;
     p->known = true;
@@ -201,6 +202,7 @@ static void draw_new_id(struct node *n) {
     do n->id = prng_next(&n->random);
     while (n->id == 0 || peers_find(n, n->id));
     n->twin_first_us = 0;
+    n->renamed = n->number;
     node__log(n, LOG_WARN, "another live node has id %016llx -> this one is now %016llx", (unsigned long long)old,
               (unsigned long long)n->id);
     node__emit(n, NODE_ID_CHANGED)->id = n->id;
@@ -298,6 +300,10 @@ static bool was_here(struct node *n, const struct wire_hello *h) {
 void peers_link_up(struct node *n, const struct node_event *e) {
     const struct wire_hello *h = e->hello;
     dialling_over(n, e->dial, e);
+    if (e->dial != 0 && e->dial <= n->renamed) { /* the other side may know this node by the id that it had */
+        close_link(n, e->link);
+        return;
+    }
     if (h->id == n->id) {
         meet_own_id(n, e);
         return;
@@ -309,7 +315,10 @@ void peers_link_up(struct node *n, const struct node_event *e) {
         return;
     }
     if (!protocol_overlaps(h->protocol_min, h->protocol_max)) {
-        refuse(n, p, e->link, h);
+        if (p->link_count > 0) /* somebody else in its name; or it is another start, and the link is about to break */
+            close_link(n, e->link);
+        else
+            refuse(n, p, e->link, h);
         return;
     }
     if (p->known && p->boot != h->boot && p->state == NODE_PEER_UP && !replace(n, p, e)) return;
@@ -332,6 +341,7 @@ void peers_link_up(struct node *n, const struct node_event *e) {
     node__changed(n);
 }
 
+/* Who was refused is not dialled for being seen, unless it was started again since: it may have been updated. */
 static void see(struct node *n, const struct wire_peer *w, uint64_t extra_us) {
     if (w->id == 0 || w->boot == 0) return;
     struct peer *p = obtain(n, w->id, w->boot);
@@ -340,7 +350,7 @@ static void see(struct node *n, const struct wire_peer *w, uint64_t extra_us) {
         dialling_note_address(p, &w->address);
     } else {
         dialling_add_address(p, &w->address);
-        if (p->state == NODE_PEER_INCOMPATIBLE) return;
+        if (p->state == NODE_PEER_INCOMPATIBLE && p->boot == w->boot) return;
         dialling_schedule(n, p, n->now_us + extra_us + (n->id < p->id ? 0 : HIGHER_WAITS_US));
     }
 }
