@@ -27,6 +27,16 @@ static uint32_t replicas_of(struct node *n, const struct instance *i) {
     return count;
 }
 
+/* As many as one of those that stand tells of: those that came later may have been planned with more nodes. */
+static uint32_t planned(struct node *n, const struct instance *i) {
+    uint32_t most = i->plan.replicas;
+    for (uint32_t k = 0; k < n->instance_count; k++) {
+        const struct instance *other = &n->instances[k];
+        if (stands_beside(n, i, other) && other->plan.replicas > most) most = other->plan.replicas;
+    }
+    return most;
+}
+
 static bool is_eldest(struct node *n, const struct instance *i) {
     for (uint32_t k = 0; k < n->instance_count; k++) {
         const struct instance *other = &n->instances[k];
@@ -50,8 +60,12 @@ void growing_timer(struct node *n, struct instance *i) {
     i->grow_us = 0;
     bool room = replicas_of(n, i) < most(i) && i->grown < WIRE_REPLICAS_MAX;
     if (!wanted(n, i) || !room || !is_eldest(n, i)) return;
-    i->grow_us = n->now_us + LOOK_US;
-    recovery_grow(n, i);
+    if (!recovery_grow(n, i)) i->grow_us = n->now_us + LOOK_US;
+}
+
+void growing_begun(struct node *n, struct instance *i) {
+    i->grown++;
+    growing_look(n, i, false);
 }
 
 /* All are planned anew, to see how many there would be. */
@@ -88,7 +102,7 @@ static struct placement_result *place(struct node *n, struct request *r, const s
 
 /* As many as there were to be; more, if that is how many there would be if all were planned now. */
 struct placement_result *growing_place(struct node *n, struct request *r, const struct instance *i) {
-    uint32_t count = replicas_of(n, i), wanted = i->plan.replicas;
+    uint32_t count = replicas_of(n, i), wanted = planned(n, i);
     struct placement_result *result = NULL;
     if (wanted <= count) {
         result = place(n, r, i, 0, 0);
@@ -97,8 +111,4 @@ struct placement_result *growing_place(struct node *n, struct request *r, const 
     if (wanted > count) return place(n, r, i, wanted, wanted - count - 1);
     result->fits = false;
     return result;
-}
-
-void growing_ends(struct instance *i) {
-    if (i) i->grow_us = 0;
 }

@@ -121,14 +121,14 @@ void placement_plan(struct placement_result *result, const struct placement_mode
     struct replicas replicas = {.first.best.cost_ns = LAYOUT_NEVER};
     memset(result, 0, sizeof *result);
     begin_plan(&result->plan, model, options);
-    costs_init(&c, model, options, devices, device_count, result->plan.context, wire_plan_sessions(&result->plan));
+    costs_init(&c, model, options, devices, device_count, result->plan.context, result->plan.parallel);
     if (possible(result, &c, options, devices, device_count)) {
         replicas_plan(&replicas, &c, options);
         result->fits = replicas.count > 0;
         if (!result->fits) explain_refusal(result, &c, &replicas.wish);
     }
     if (result->fits) {
-        if (!options->replicas) result->plan.replicas = replicas.count;
+        result->plan.replicas = replicas.count;
         write_plan(&c, &replicas.first.best, &result->plan);
         predict(&c, &replicas, result);
         explain_choice(result, &replicas);

@@ -68,7 +68,7 @@ struct placement_options {
     uint8_t split;             /* enum wire_split */
     uint8_t aim;               /* enum wire_aim */
     uint32_t replicas;         /* it is one of so many; 0: the planner's choice */
-    uint32_t replicas_to_come; /* of those, for which it is to leave some of the devices */
+    uint32_t replicas_to_come; /* of those, for which it is to leave some of the devices; fewer, if those do not do */
     struct shares shares;      /* only these nodes, in these proportions */
     uint64_t near;             /* node that asked: taken where others are as good; the cluster fills it */
 };

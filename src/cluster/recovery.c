@@ -20,6 +20,7 @@ enum {
     STEP_BACK_US = 3 * SECOND, /* after a refusal by who sees the coordinator */
     SKEW_US = 700 * MS,        /* members notice a loss within that of each other */
     PATIENCE_US = 3 * SECOND,  /* what does not fit may fit in a moment */
+    GROW_US = 12 * SECOND,     /* nobody waits for a replica: it can wait for a disk that sleeps */
     REFUSED_US = 20 * SECOND,  /* then a plan that members refuse again and again is given up */
     MEASURE_US = 5 * SECOND,
     KNOWN_US = 300 * MS,   /* slower answers about files are waited for only if nothing fits without them */
@@ -65,7 +66,7 @@ static void start(struct node *n, const struct instance *i, enum replan_reason r
     r->race = prng_next(&n->random) << 8;
     r->phase = PHASE_WAITING;
     r->timer_us = when_us > n->now_us ? when_us : n->now_us;
-    r->give_up_us = r->timer_us + PATIENCE_US;
+    r->give_up_us = r->timer_us + (reason == REPLAN_GROW ? GROW_US : PATIENCE_US);
     memcpy(r->model.fingerprint, i->plan.fingerprint, sizeof r->model.fingerprint);
     snprintf(r->model.name, sizeof r->model.name, "%s", i->plan.model);
 }
@@ -164,8 +165,10 @@ void recovery_cluster_changed(struct node *n, bool node_came) {
     }
 }
 
-void recovery_grow(struct node *n, const struct instance *i) {
-    if (!replan(n, i->id)) start(n, i, REPLAN_GROW, n->now_us);
+bool recovery_grow(struct node *n, const struct instance *i) {
+    if (replan(n, i->id)) return false;
+    start(n, i, REPLAN_GROW, n->now_us);
+    return replan(n, i->id) != NULL;
 }
 
 void recovery_hand_over(struct node *n, uint64_t leaving) {
@@ -319,14 +322,13 @@ void recovery_plan(struct node *n, struct request *r) {
     }
     struct placement_result *result = r->reason == REPLAN_GROW ? growing_place(n, r, i) : place(n, r, i);
     if (!result->fits && r->reason == REPLAN_GROW) {
-        requests_finish(n, r, 0, "", NULL);
+        if (!requests_wait_for_answers(n, r)) requests_finish(n, r, 0, "", NULL);
     } else if (!result->fits) {
         does_not_fit(n, r, i, result->reason);
     } else if (r->reason == REPLAN_IMPROVE && !worth_it(&i->plan, &result->plan)) {
         requests_remove(n, r);
     } else {
         r->plan = result->plan;
-        i->grown += r->reason == REPLAN_GROW;
         reserving_begin(n, r);
     }
 }
@@ -381,5 +383,8 @@ void recovery_refused(struct node *n, struct request *r, uint64_t from, const st
 void recovery_follow(struct node *n, struct request *r) {
     const struct instance *i = instances_find(n, r->instance);
     if (r->reason == REPLAN_GROW && !i && subject_of(n, r)) return; /* its coordinator has not spoken yet */
-    if (!i || wire_epoch_compare(&i->epoch, &r->epoch) >= 0) requests_remove(n, r);
+    if (i && wire_epoch_compare(&i->epoch, &r->epoch) < 0) return;
+    struct instance *grows = r->reason == REPLAN_GROW ? instances_own(n, r->subject) : NULL;
+    if (grows) growing_begun(n, grows);
+    requests_remove(n, r);
 }

@@ -22,6 +22,8 @@ static struct search_wish find_one(const struct costs *c, const struct placement
     return choice->best.cost_ns != LAYOUT_NEVER || part >= c->count ? wish : choice_make(c, o, c->count, choice);
 }
 
+static uint32_t requests_of_each(const struct costs *c, uint32_t count) { return (c->parallel + count - 1) / count; }
+
 /* Up to `count` of them. */
 static void deal_out(struct replicas *r, const struct costs *all, const struct placement_options *o, uint32_t count,
                      uint32_t requests) {
@@ -56,19 +58,38 @@ static uint32_t next_count(uint32_t count, uint32_t most) {
 static bool try_count(struct replicas *r, const struct costs *c, const struct placement_options *o, uint32_t count) {
     struct replicas other;
     uint32_t found = count;
-    deal_out(&other, c, o, count, (c->parallel + count - 1) / count);
+    deal_out(&other, c, o, count, requests_of_each(c, count));
     if (other.count < count) {
         found = other.count ? other.count : 1;
-        deal_out(&other, c, o, found, (c->parallel + found - 1) / found);
+        deal_out(&other, c, o, found, requests_of_each(c, found));
     }
     bool as_good = other.tokens_per_ks >= r->tokens_per_ks / 100 * NEARLY_PERCENT;
     if (other.count == found && as_good) *r = other;
     return found == count;
 }
 
-void replicas_plan(struct replicas *r, struct costs *c, const struct placement_options *o) {
-    uint32_t most = o->replicas ? 1 : most_replicas(c, o), count = 2;
-    deal_out(r, c, o, o->replicas ? o->replicas_to_come + 1 : 1, c->parallel);
+static void plan_best(struct replicas *r, const struct costs *c, const struct placement_options *o) {
+    uint32_t most = most_replicas(c, o), count = 2;
+    deal_out(r, c, o, 1, c->parallel);
     while (count <= most && try_count(r, c, o, count)) count = next_count(count, most);
+}
+
+/* Where the devices are too few for all that are to come, there will be fewer, each with a larger part of the requests.
+ */
+static void plan_next(struct replicas *r, const struct costs *c, const struct placement_options *o) {
+    uint32_t to_come = o->replicas_to_come + 1, there = o->replicas - to_come;
+    deal_out(r, c, o, to_come, requests_of_each(c, there + to_come));
+    while (r->count > 0 && r->count < to_come) {
+        to_come = r->count;
+        deal_out(r, c, o, to_come, requests_of_each(c, there + to_come));
+    }
+    if (r->count > 0) r->count += there;
+}
+
+void replicas_plan(struct replicas *r, struct costs *c, const struct placement_options *o) {
+    if (o->replicas)
+        plan_next(r, c, o);
+    else
+        plan_best(r, c, o);
     costs_set_requests(c, r->requests);
 }

@@ -9,7 +9,7 @@
 #include "cluster/choice.h"
 
 struct replicas {
-    uint32_t count;         /* 0: not even one fits */
+    uint32_t count;         /* of the model, with those that are there already; 0: not even one fits */
     uint32_t requests;      /* that each must have memory for */
     uint64_t tokens_per_ks; /* of all requests together */
     struct choice first;
@@ -18,6 +18,6 @@ struct replicas {
     uint32_t other_count;
 };
 
-/* The best number of replicas, or, where the options say how many there are, one more of those. Leaves `c` with the
- * requests of one replica. */
+/* The best number of replicas, or, where the options say how many there are to be, the next of as many of those as the
+ * devices are enough for. `c` comes with all requests, and is left with those of one replica. */
 void replicas_plan(struct replicas *r, struct costs *c, const struct placement_options *options);

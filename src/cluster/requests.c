@@ -24,7 +24,6 @@ void requests_remove(struct node *n, struct request *r) {
 void requests_finish(struct node *n, struct request *r, int code, const char *text,
                      const struct placement_result *result) {
     if (r->kind == REQUEST_REPLAN) { /* nobody outside has asked; its instance will try again, or has no need to */
-        if (r->reason == REPLAN_GROW) growing_ends(instances_own(n, r->subject));
         requests_remove(n, r);
         return;
     }
@@ -121,6 +120,12 @@ static bool awaits_answers(struct node *n, const struct request *r) {
     return false;
 }
 
+bool requests_wait_for_answers(struct node *n, struct request *r) {
+    if (!awaits_answers(n, r) || n->now_us >= r->give_up_us) return false;
+    r->timer_us = n->now_us + QUERY_US;
+    return true;
+}
+
 /* Slow answers are waited for only if nothing fits without them. */
 static void plan_and_go_on(struct node *n, struct request *r) {
     if (r->kind == REQUEST_REPLAN) {
@@ -128,11 +133,9 @@ static void plan_and_go_on(struct node *n, struct request *r) {
         return;
     }
     struct placement_result *result = requests_place(n, r);
-    if (!result->fits && awaits_answers(n, r) && n->now_us < r->give_up_us) {
-        r->timer_us = n->now_us + QUERY_US;
-    } else if (result->fits && measuring_wants_links(n, r, &result->plan)) {
-        return;
-    } else if (r->kind == REQUEST_PLAN) {
+    if (!result->fits && requests_wait_for_answers(n, r)) return;
+    if (result->fits && measuring_wants_links(n, r, &result->plan)) return;
+    if (r->kind == REQUEST_PLAN) {
         requests_finish(n, r, 0, result->reason, result);
     } else if (result->fits) {
         r->plan = result->plan;

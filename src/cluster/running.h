@@ -58,8 +58,8 @@ bool growing_occupied(struct node *n, const struct request *r, const struct inst
 struct placement_result *growing_place(struct node *n, struct request *r, const struct instance *i);
 /* Where it is to be seen how many there would be, as if none were there. */
 void growing_describe(struct node *n, const struct request *r, const struct instance *i, struct placement_device *d);
-/* The search for a place is over, and there was none. `i` may be NULL: gone meanwhile. */
-void growing_ends(struct instance *i);
+/* A replica has its place: is there room for the next? */
+void growing_begun(struct node *n, struct instance *i);
 
 /* recovery.c: another plan for an instance */
 void recovery_timer(struct node *n, struct instance *i); /* of an own one */
@@ -71,8 +71,8 @@ void recovery_stop(struct node *n, uint64_t instance);
 /* Did this node make the plan of this epoch? */
 bool recovery_made(struct node *n, uint64_t instance, const struct wire_epoch *epoch);
 void recovery_cluster_changed(struct node *n, bool node_came);
-/* Plan a replica beside it, unless something is being planned already. */
-void recovery_grow(struct node *n, const struct instance *i);
+/* Plan a replica beside it. False: something is being planned already. */
+bool recovery_grow(struct node *n, const struct instance *i);
 void recovery_hand_over(struct node *n, uint64_t leaving);
 void recovery_begin(struct node *n, struct request *r);
 void recovery_measured(struct node *n, const struct node_event *e);
@@ -86,6 +86,8 @@ void recovery_follow(struct node *n, struct request *r);
 void requests_peer_lost(struct node *n, uint64_t peer);
 void requests_remove(struct node *n, struct request *r);
 void requests_ask(struct node *n, struct request *r); /* who has the file? */
+/* Wait longer, if somebody who may have the file has not said so yet. False: nobody is left, or time is up. */
+bool requests_wait_for_answers(struct node *n, struct request *r);
 struct placement_result *requests_place(struct node *n, struct request *r);
 void requests_event(struct node *n, const struct node_event *e);
 void requests_message(struct node *n, uint64_t from, const struct wire_message *m);

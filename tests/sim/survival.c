@@ -131,24 +131,27 @@ static void mend(struct world *w, const struct drama *d) {
     if (!h->up) host_start(w, d->victim);
 }
 
-/* Instances of the watched model that are ready, as its host sees it. `replicas`: as many as one of them tells. */
+/* Instances of the watched model that are ready, as its host sees it. `replicas`: as many as the newest tells. */
 static uint32_t ready_instances(const struct world *w, uint32_t *replicas) {
     struct node_instance_view views[2 * NODE_INSTANCES_MAX];
     const uint8_t *fingerprint = w->scenario.models[w->watched_model].fingerprint;
     size_t count = node_instances(w->hosts[w->watched_host].node, views, ARRAY_LEN(views));
+    struct wire_epoch newest = {0};
     uint32_t ready = 0;
     for (size_t v = 0; v < count; v++) {
         bool same = memcmp(views[v].plan->fingerprint, fingerprint, WIRE_FINGERPRINT_BYTES) == 0;
         if (!same || views[v].state != WIRE_READY) continue;
-        *replicas = views[v].plan->replicas;
         ready++;
+        if (wire_epoch_compare(&views[v].epoch, &newest) < 0) continue;
+        newest = views[v].epoch;
+        *replicas = views[v].plan->replicas;
     }
     return ready;
 }
 
 /* What fits with everybody there is ready, by itself. */
 static void find_not_ready(const struct world *w, struct missing *m) {
-    uint32_t replicas;
+    uint32_t replicas = 0;
     if (ready_instances(w, &replicas) == 0)
         snprintf(m->text, sizeof m->text, "n%u: the model is not back", w->watched_host);
 }

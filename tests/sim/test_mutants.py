@@ -31,7 +31,7 @@ MUTANTS = {
         "recovery.c", "bool mine = !n->draining && node__due(n, turn_us);", "bool mine = false;"),
     "a successor keeps the epoch": ("recovery.c", "i->epoch = (struct wire_epoch){++n->epoch_number, n->id};", ""),
     "what failed does not come back": ("recovery.c", "if (i->state == WIRE_FAILED && i->again_us == 0)", "if (false)"),
-    "replicas are not grown": ("growing.c", "    recovery_grow(n, i);\n", ""),
+    "replicas are not grown": ("growing.c", "if (!recovery_grow(n, i)) ", "if (false) "),
     "replicas end each other": ("instances.c", " && !instances_side_by_side(i, mine)", ""),
     "a loss is not minded": ("instances.c", "if (coordinated_here(n, i) && member && !i->planning) {", "if (false) {"),
 }

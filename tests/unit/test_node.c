@@ -227,6 +227,66 @@ static void a_stranger_in_the_name_of_a_peer_is_refused_alone(void **state) {
     assert_string_equal(state_of(200), "up");
 }
 
+/* ---- replicas ---- */
+
+/* Say of the file what was asked last. */
+static void say_of_file(uint64_t peer, bool found) {
+    struct wire_message query = sent(peer, WIRE_MODEL_QUERY);
+    assert_int_equal(query.type, WIRE_MODEL_QUERY);
+    tell(peer, (struct wire_message){.type = WIRE_MODEL_ANSWER, .model_answer = {query.model_query.request, found}});
+}
+
+/* Load for throughput while these peers are here, all of whom have the file; the first replica comes to be on this
+ * node, which then asks them all again for the next. */
+static void load_for_throughput(const uint64_t *peers, uint32_t count) {
+    step((struct node_event){.type = NODE_REQUEST_LOAD,
+                             .request = 1,
+                             .model = &stage.model,
+                             .options = {.parallel = 2, .aim = WIRE_FOR_THROUGHPUT}});
+    for (uint32_t i = 0; i < count; i++) say_of_file(peers[i], true);
+    const struct node_effect *load = NULL;
+    for (const struct node_effect *e = stage.effects.first; e; e = e->next)
+        if (e->type == NODE_SLICE_LOAD) load = e;
+    assert_non_null(load);
+    assert_int_equal(load->plan->replicas, 2);
+    step((struct node_event){.type = NODE_SLICE_READY, .instance = load->instance, .epoch = load->epoch});
+    forget();
+    pass(SECOND / 5);
+}
+
+/* A link does not live without a sign of life. */
+static void pass_with_heartbeats(const uint64_t *peers, uint32_t count, uint64_t us) {
+    struct wire_message beat = {.type = WIRE_HEARTBEAT, .heartbeat = {.interval_us = SECOND}};
+    for (uint64_t end_us = stage.now_us + us; stage.now_us < end_us; pass(SECOND / 2))
+        for (uint32_t i = 0; i < count; i++) tell(peers[i], beat);
+}
+
+/* A disk that sleeps wakes up within seconds. */
+static void a_replica_waits_for_a_slow_answer(void **state) {
+    const uint64_t peers[] = {200};
+    come(200);
+    load_for_throughput(peers, 1);
+    pass_with_heartbeats(peers, 1, 5 * SECOND);
+    assert_int_equal(sent(200, WIRE_RESERVE).type, 0);
+    say_of_file(200, true);
+    assert_int_equal(sent(200, WIRE_RESERVE).type, WIRE_RESERVE);
+}
+
+/* Somebody comes while the others are still asked, and none of those has the file any more. */
+static void who_comes_while_a_replica_is_planned_is_not_missed(void **state) {
+    const uint64_t peers[] = {200, 300};
+    come(200);
+    load_for_throughput(peers, 1);
+    come(300);
+    pass_with_heartbeats(peers, 2, SECOND);
+    assert_int_equal(sent(300, WIRE_MODEL_QUERY).type, 0);
+    say_of_file(200, false);
+    pass(SECOND / 5);
+    say_of_file(300, true);
+    say_of_file(200, false);
+    assert_int_equal(sent(300, WIRE_RESERVE).type, WIRE_RESERVE);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start_node, end_node)
 
 int main(void) {
@@ -235,6 +295,8 @@ int main(void) {
         TEST(an_updated_node_is_dialled_at_once),
         TEST(who_comes_back_with_another_protocol_was_lost),
         TEST(a_stranger_in_the_name_of_a_peer_is_refused_alone),
+        TEST(a_replica_waits_for_a_slow_answer),
+        TEST(who_comes_while_a_replica_is_planned_is_not_missed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -367,6 +367,28 @@ static void as_many_replicas_as_there_can_be(void **state) {
     assert_int_equal(result.plan.replicas, 3);
 }
 
+/* The next of three, where what is left is enough for that one only, is one of two, with half of the requests. */
+static void the_next_replica_tells_how_many_there_can_be(void **state) {
+    struct placement_model m = sample_model(20);
+    struct placement_device d[] = {device(1, 8 * gib, 20 * gb_per_s), device(2, 8 * gib, 20 * gb_per_s),
+                                   device(3, 8 * gib, 20 * gb_per_s)};
+    struct placement_options o = {
+        .parallel = 12, .context = 256, .aim = WIRE_FOR_THROUGHPUT, .replicas = 3, .replicas_to_come = 1};
+    for (uint32_t i = 0; i < 3; i++) d[i].matmul_rate = 100 * gb_per_s;
+    snprintf(d[0].excluded, sizeof d[0].excluded, "a replica is there");
+    plan(&m, o, d, 3);
+    assert_int_equal(result.plan.replicas, 3);
+    assert_int_equal(wire_plan_sessions(&result.plan), 4);
+    d[2].memory_free = gib / 2;
+    plan(&m, o, d, 3);
+    assert_true(result.fits);
+    assert_int_equal(result.plan.replicas, 2);
+    assert_int_equal(wire_plan_sessions(&result.plan), 6);
+    d[1].memory_free = gib / 2;
+    plan(&m, o, d, 3);
+    assert_false(result.fits);
+}
+
 /* No more of them than requests; none where somebody said how many nodes, or wants an answer soon. */
 static void replicas_are_not_made_in_vain(void **state) {
     struct placement_model m = sample_model(20);
@@ -467,6 +489,7 @@ int main(void) {
         cmocka_unit_test(throughput_makes_replicas),
         cmocka_unit_test(a_replica_has_as_many_nodes_as_it_takes),
         cmocka_unit_test(as_many_replicas_as_there_can_be),
+        cmocka_unit_test(the_next_replica_tells_how_many_there_can_be),
         cmocka_unit_test(replicas_are_not_made_in_vain),
         cmocka_unit_test(close_to_the_best_way),
     };
