@@ -9,6 +9,7 @@
 
 #include "cli/cli.h"
 #include "cli/client.h"
+#include "engine/gguf_dir.h"
 #include "engine/machine.h"
 #include "engine/model_file.h"
 #include "engine/source.h"
@@ -64,12 +65,27 @@ const char *common_size(uint64_t bytes, char out[CLI_SIZE_BYTES]) {
     return out;
 }
 
+/* The other parts lie beside it, not beside what a cache's link leads to. */
+static bool absolute_part(char place[CLI_PATH_BYTES], char out[CLI_PATH_BYTES]) {
+    char *slash = strrchr(place, '/'), *file = slash ? slash + 1 : place;
+    char name[CLI_PATH_BYTES];
+    if (access(place, F_OK) != 0) return false;
+    snprintf(name, sizeof name, "%s", file);
+    if (slash == place) slash++;
+    if (slash) *slash = '\0';
+    if (realpath(slash ? place : ".", out) == NULL || strlen(out) + strlen(name) + 1 >= CLI_PATH_BYTES) return false;
+    snprintf(out + strlen(out), CLI_PATH_BYTES - strlen(out), "/%s", name);
+    return true;
+}
+
 const char *common_model_name(const char *name, char out[CLI_PATH_BYTES]) {
     _Static_assert(CLI_PATH_BYTES >= PATH_MAX, "realpath writes up to PATH_MAX bytes");
     _Static_assert((int)CLI_PATH_BYTES == (int)SOURCE_PATH_BYTES, "both are a path");
     char place[CLI_PATH_BYTES];
     const char *recipe = recipe_suffix(name);
-    if (realpath(source_place(name, place), out) == NULL || strlen(out) + strlen(recipe) >= CLI_PATH_BYTES) return name;
+    bool part = gguf_dir_is_part(source_place(name, place));
+    if (!(part ? absolute_part(place, out) : realpath(place, out) != NULL)) return name;
+    if (strlen(out) + strlen(recipe) >= CLI_PATH_BYTES) return name;
     snprintf(out + strlen(out), CLI_PATH_BYTES - strlen(out), "%s", recipe);
     return out;
 }

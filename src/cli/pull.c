@@ -8,6 +8,7 @@
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "os/clock.h"
+#include "store/origin.h"
 
 /* Its last word. 0 to go on, 1 when it is done, else why not. */
 static int judge(const json_t *download, struct error *error) {
@@ -54,6 +55,12 @@ static int pull(struct client *client, const char *verb, const char *model, stru
     return code;
 }
 
+/* A path is looked at where it is; what may come from a hub is no path. */
+static const char *pulled_name(const char *name, char out[CLI_PATH_BYTES]) {
+    struct origin origin;
+    return origin_parse(&origin, name, NULL) == 0 ? name : common_model_name(name, out);
+}
+
 int cli_pull(int argc, char **argv) {
     struct option_words words;
     struct error error;
@@ -66,7 +73,8 @@ int cli_pull(int argc, char **argv) {
                                   {0}};
     int result = options_parse(argc, argv, specs, 1, 1, &words);
     if (result != OPTIONS_OK) return options_status(result);
-    const char *model = words.at[0], *verb = pause ? "downloads/pause" : "downloads/cancel";
+    char path[CLI_PATH_BYTES];
+    const char *model = pulled_name(words.at[0], path), *verb = pause ? "downloads/pause" : "downloads/cancel";
     json_t *shown = NULL;
     int code = client_open(&client, CLIENT_LOOKING, &error);
     if (code == 0 && (pause || cancel))

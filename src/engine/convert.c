@@ -140,8 +140,6 @@ static int open_gguf(struct conversion *c, char *const *paths, size_t count, con
 static int open_any(struct conversion *c, const char *path, const struct recipe *r, struct gguf_writer *w,
                     struct error *error) {
     struct gguf_dir dir;
-    char *one[] = {(char *)(uintptr_t)path};
-    if (!file_is_folder(path)) return open_gguf(c, one, 1, r, w, error);
     int rc = gguf_dir_list(&dir, path, error);
     if (rc == 0)
         rc = dir.count > 0 ? open_gguf(c, dir.paths, dir.count, r, w, error) : hf_dir_open(c, path, r, w, error);

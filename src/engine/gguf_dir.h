@@ -1,5 +1,7 @@
-/* A directory with a model in GGUF files: one, or the parts of one that was split ("name-00001-of-00003.gguf"). */
+/* A model in GGUF files: the only one of a directory, or the parts of one that was split ("name-00001-of-00003.gguf"),
+ * which its directory or the path of the first one names. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -9,6 +11,10 @@ struct gguf_dir {
     size_t count; /* 0: there is no such file */
 };
 
-/* ERR_INVALID when it holds more than one model, or not all the parts. `d` is to be freed in any case. */
+/* A file that is no part is itself. ERR_INVALID when a directory holds more than one model, or not all the parts, or
+ * when a file is a part and not the first one; ERR_NOT_FOUND: a part is missing beside the first one. `d` is to be
+ * freed in any case. */
 int gguf_dir_list(struct gguf_dir *d, const char *path, struct error *error);
 void gguf_dir_deinit(struct gguf_dir *d);
+/* Does its name say that the file is one of several? */
+bool gguf_dir_is_part(const char *path);

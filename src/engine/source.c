@@ -33,7 +33,8 @@ int source_open(struct source *s, const char *path, struct error *error) {
     source_place(path, place);
     int rc = only_file(place, error);
     if (rc < 0) return rc;
-    if (recipe || file_is_folder(place)) return conversion_open(&s->conversion, place, recipe, error);
+    if (recipe || file_is_folder(place) || gguf_dir_is_part(place))
+        return conversion_open(&s->conversion, place, recipe, error);
     return file_open(&s->file, place, error);
 }
 

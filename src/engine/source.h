@@ -1,4 +1,5 @@
-/* Where a model's bytes come from: its GGUF file, or a folder in Hugging Face's form, read as the file it would become.
+/* Where a model's bytes come from: its GGUF file, or the parts of one (their folder, or the first of them), or a folder
+ * in Hugging Face's form, read as the file it would become.
  *
  * A path may end in "@RECIPE" ("/models/Qwen3-8B@q8_0"): matrices are then quantised as they are read. That path is the
  * model's path wherever one is kept, so the same header and the same bits come of it every time. Any thread may read.

@@ -260,13 +260,28 @@ int downloads_pull(struct daemon *d, const char *name, struct error *error) {
     return rc;
 }
 
+/* A path names what lies on this machine, if it is a model and whole. */
+static bool is_at(struct errand *e, uint64_t *bytes, struct error *error) {
+    struct card *card;
+    if (e->model[0] != '/' || !http_local(e->x)) return false;
+    if (library_open(e->daemon->library, e->model, true, LIBRARY_ANY_SIZE, &card, error) < 0) return false;
+    *bytes = card->model.gguf.file_bytes;
+    card_release(card);
+    return true;
+}
+
 /* What lies in a folder of somebody else's is here already. */
 static void look_elsewhere(struct errand *e) {
     struct stock_view view = {.state = STOCK_DONE};
+    struct error error = {0};
     snprintf(view.name, sizeof view.name, "%s", e->model);
-    if (library_has_elsewhere(e->daemon->library, e->model, &view.bytes_total)) {
+    if (is_at(e, &view.bytes_total, &error) ||
+        library_has_elsewhere(e->daemon->library, e->model, &view.bytes_total)) {
         view.bytes_done = view.bytes_total;
         e->answer = view_json(&view);
+    } else if (error.code) {
+        e->status = errand_status(&error);
+        e->answer = web_error(error.code, error.text);
     }
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/hex.h"
 #include "base/map.h"
+#include "engine/gguf_dir.h"
 #include "engine/model_file.h"
 #include "engine/source.h"
 #include "model/file_type.h"
@@ -176,11 +177,19 @@ static bool add_file(void *context, const struct dir_entry *entry) {
     return true;
 }
 
+static void add_other_parts(struct index_entry *e, const char *first) {
+    struct gguf_dir dir;
+    (void)gguf_dir_list(&dir, first, NULL);
+    for (size_t i = 1; i < dir.count; i++) (void)add_stamp(e, dir.paths[i]);
+    gguf_dir_deinit(&dir);
+}
+
 static bool read_stamp(const char *path, struct index_entry *out) {
     char place[SOURCE_PATH_BYTES];
     *out = (struct index_entry){0};
     if (!add_stamp(out, source_place(path, place))) return false;
     if (file_is_folder(place)) dir_list(place, add_file, out);
+    if (gguf_dir_is_part(place)) add_other_parts(out, place);
     return true;
 }
 

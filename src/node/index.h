@@ -15,7 +15,7 @@ struct index;
 enum { INDEX_PATH_BYTES = 4096 };
 
 struct index_entry {
-    uint64_t bytes;     /* of the file; of a folder: of all files in it */
+    uint64_t bytes;     /* of the file, or of all its parts; of a folder: of all files in it */
     int64_t changed_ns; /* the last change of any of them */
     bool settled;       /* it had not changed just before it was read, so the next change shows */
     bool readable;      /* else what follows is empty */

@@ -10,6 +10,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "engine/gguf_dir.h"
 #include "os/dir.h"
 #include "os/file.h"
 
@@ -223,21 +224,32 @@ static bool list_plain(void *context, const struct dir_entry *entry) {
     return true;
 }
 
-static int list_files(struct listing *l, const char *path, char folder[PARCEL_PATH_BYTES], struct error *error) {
+static int add_plain_file(struct listing *l, const char *path, struct error *error) {
+    struct listing_file *out = &l->files[l->count];
+    const char *slash = strrchr(path, '/');
     struct file f;
+    int rc = file_open(&f, path, error);
+    if (rc < 0) return rc;
+    snprintf(out->path, sizeof out->path, "%.500s", slash ? slash + 1 : path);
+    out->bytes = f.bytes;
+    l->count++;
+    file_close(&f);
+    return 0;
+}
+
+static int list_files(struct listing *l, const char *path, char folder[PARCEL_PATH_BYTES], struct error *error) {
+    struct gguf_dir parts;
     snprintf(folder, PARCEL_PATH_BYTES, "%s", path);
     l->files = calloc(MANIFEST_FILES_MAX, sizeof *l->files);
     if (l->files == NULL) return error_set(error, ERR_NOMEM, "out of memory");
     if (file_is_folder(path)) return dir_list(path, list_plain, l);
-    int rc = file_open(&f, path, error);
-    if (rc < 0) return rc;
     char *slash = strrchr(folder, '/');
     if (slash) *slash = '\0';
-    snprintf(l->files[0].path, sizeof l->files[0].path, "%.500s", slash ? slash + 1 : path);
-    l->files[0].bytes = f.bytes;
-    l->count = 1;
-    file_close(&f);
-    return 0;
+    int rc = gguf_dir_list(&parts, path, error);
+    if (rc == 0 && parts.count > MANIFEST_FILES_MAX) rc = error_set(error, ERR_LIMIT, "the model has too many files");
+    for (size_t i = 0; rc == 0 && i < parts.count; i++) rc = add_plain_file(l, parts.paths[i], error);
+    gguf_dir_deinit(&parts);
+    return rc;
 }
 
 int parcel_open_plain(struct parcel *p, const char *path, const char *name, const uint8_t *fingerprint,
@@ -260,8 +272,8 @@ int parcel_open_plain(struct parcel *p, const char *path, const char *name, cons
         p->files[i].data = open(file, O_RDONLY | O_CLOEXEC);
         if (p->files[i].data < 0) rc = fail(p->path, manifest_file_name(&p->manifest, i), error);
         for (uint32_t k = 0; k < c->count; k++) {
-            c->items[k].have = chunks_size(c, k);
-            c->items[k].state = CHUNK_HASHED;
+            chunks_set_have(c, k, chunks_size(c, k));
+            chunks_set_state(c, k, CHUNK_HASHED);
         }
     }
     listing_deinit(&l);

@@ -6,6 +6,7 @@
 
 #include "api/write.h"
 #include "base/size.h"
+#include "engine/gguf_dir.h"
 #include "engine/source.h"
 #include "model/file_type.h"
 #include "node/parcel.h"
@@ -68,6 +69,15 @@ static bool add_plain(void *context, const struct dir_entry *entry) {
     return true;
 }
 
+static void add_parts(json_t *files, const char *path) {
+    struct gguf_dir dir;
+    if (gguf_dir_list(&dir, path, NULL) < 0)
+        add_file(files, path);
+    else
+        for (size_t i = 0; i < dir.count; i++) add_file(files, dir.paths[i]);
+    gguf_dir_deinit(&dir);
+}
+
 /* Of what was pulled, the model's own files; of anything else, what is there. */
 static json_t *files_json(const char *place, bool *whole) {
     char folder[PARCEL_PATH_BYTES], path[PARCEL_PATH_BYTES + ORIGIN_NAME_BYTES];
@@ -82,7 +92,7 @@ static json_t *files_json(const char *place, bool *whole) {
         }
         manifest_deinit(&m);
     } else if (dir_list(place, add_plain, files) != 0) {
-        add_file(files, place);
+        add_parts(files, place);
     }
     return files;
 }

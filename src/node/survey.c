@@ -6,10 +6,10 @@
 #include <strings.h>
 
 #include "engine/gguf_dir.h"
+#include "model/gguf_part.h"
 #include "node/parcel.h"
 #include "node/survey_private.h"
 #include "os/file.h"
-#include "store/listing.h"
 
 enum { TEXT_BYTES_MAX = 1 << 20 };
 
@@ -36,7 +36,7 @@ static bool look_at(void *context, const struct dir_entry *entry) {
     unsigned part, count;
     if (entry->folder || dot == NULL) return true;
     if (strcmp(dot, ".safetensors") == 0) f->tensors += entry->bytes;
-    if (survey__is_gguf(entry->name) && listing_part(entry->name, &part, &count)) f->parts += entry->bytes;
+    if (survey__is_gguf(entry->name) && gguf_part(entry->name, &part, &count)) f->parts += entry->bytes;
     f->config |= strcmp(entry->name, "config.json") == 0;
     return true;
 }
@@ -55,7 +55,7 @@ bool survey__parts(const char *path, uint64_t *bytes, char name[ORIGIN_NAME_BYTE
     dir_list(path, look_at, &f);
     *bytes = f.parts;
     bool good = f.parts > 0 && gguf_dir_list(&dir, path, NULL) == 0 && dir.count > 0 &&
-                listing_part(dir.paths[0], &part, &count) && part == 1 && count == dir.count;
+                gguf_part(dir.paths[0], &part, &count) && part == 1 && count == dir.count;
     if (good) {
         const char *first = strrchr(dir.paths[0], '/') + 1;
         snprintf(name, ORIGIN_NAME_BYTES, "%.*s", (int)(strlen(first) - strlen("-00001-of-00001.gguf")), first);
@@ -130,7 +130,7 @@ static bool take_file(void *context, const struct dir_entry *entry) {
     const struct survey *s = w->survey;
     unsigned part, count;
     survey__progress(s);
-    if (!entry->folder && survey__is_gguf(entry->name) && !listing_part(entry->name, &part, &count))
+    if (!entry->folder && survey__is_gguf(entry->name) && !gguf_part(entry->name, &part, &count))
         w->code = models_add(s->models, entry->path, entry->bytes, s->folder->kind != FOLDER_OWN);
     return w->code == 0;
 }

@@ -7,7 +7,7 @@
 #include "node/survey_private.h"
 #include "os/file.h"
 #include "store/caches.h"
-#include "store/listing.h"
+#include "model/gguf_part.h"
 
 /* ---- Ollama ---- */
 
@@ -127,7 +127,7 @@ static bool take_item(void *context, const struct dir_entry *entry) {
     survey__progress(r->survey);
     if (entry->folder) {
         r->code = take_folder(r, entry->path);
-    } else if (survey__is_gguf(entry->name) && !listing_part(entry->name, &part, &count) &&
+    } else if (survey__is_gguf(entry->name) && !gguf_part(entry->name, &part, &count) &&
                is_own(r->survey, entry->path)) {
         snprintf(stem, sizeof stem, "%.*s", (int)(strlen(entry->name) - strlen(".gguf")), entry->name);
         r->code = add_gguf(r, stem, entry->path, entry->bytes, false);
@@ -253,7 +253,7 @@ static bool is_taken(const struct models *m, const char *path) {
 static bool take_other(void *context, const struct dir_entry *entry) {
     struct hub *h = context;
     unsigned part, count;
-    if (!entry->folder && survey__is_gguf(entry->name) && !listing_part(entry->name, &part, &count) &&
+    if (!entry->folder && survey__is_gguf(entry->name) && !gguf_part(entry->name, &part, &count) &&
         !is_taken(h->survey->models, entry->path))
         h->code = models_add(h->survey->models, entry->path, entry->bytes, true);
     return h->code == 0;

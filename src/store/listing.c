@@ -10,8 +10,9 @@
 #include "base/hex.h"
 #include "base/size.h"
 #include "base/text.h"
+#include "model/gguf_part.h"
 
-enum { PART_DIGITS = 5, QUANTS_SHOWN = 24 };
+enum { QUANTS_SHOWN = 24 };
 
 static const char gguf_suffix[] = ".gguf", tensors_suffix[] = ".safetensors";
 
@@ -86,24 +87,6 @@ int listing_read(struct listing *l, const char *json, size_t len, struct error *
 
 /* ---- choosing ---- */
 
-bool listing_part(const char *path, unsigned *part, unsigned *count) {
-    const char *name = file_name(path);
-    size_t len = strlen(name), tail = strlen("-00001-of-00001.gguf");
-    if (len <= tail || !ends(path, gguf_suffix)) return false;
-    const char *at = name + len - tail;
-    if (at[0] != '-' || memcmp(at + 1 + PART_DIGITS, "-of-", 4) != 0) return false;
-    unsigned which = 0, of = 0;
-    for (size_t i = 0; i < PART_DIGITS; i++) {
-        if (!isdigit((unsigned char)at[1 + i]) || !isdigit((unsigned char)at[10 + i])) return false;
-        which = which * 10 + (unsigned)(at[1 + i] - '0');
-        of = of * 10 + (unsigned)(at[10 + i] - '0');
-    }
-    if (which == 0 || which > of) return false;
-    *part = which;
-    *count = of;
-    return true;
-}
-
 /* Stands the word in the text, with no letter or digit (and no more of a format's name) at its sides? */
 static bool has_word(const char *text, const char *word) {
     size_t len = strlen(word);
@@ -134,7 +117,7 @@ static const struct listing_file *find_gguf(const struct listing *l, const char 
         const struct listing_file *f = &l->files[i];
         unsigned part = 1, count = 1;
         if (!is_model_file(f->path) || (quant && !has_word(f->path, quant))) continue;
-        if (listing_part(f->path, &part, &count) && part != 1) continue;
+        if (gguf_part(f->path, &part, &count) && part != 1) continue;
         if (best == NULL || strlen(f->path) < strlen(best->path)) best = f;
     }
     return best;
@@ -153,24 +136,27 @@ static bool keep(struct listing *l, const struct listing_file *kept, size_t coun
 /* All parts of what `first` begins, which is a whole file more often than not. */
 static int choose_parts(struct listing *l, const struct listing_file *first, struct error *error) {
     unsigned part = 1, count = 1;
-    bool split = listing_part(first->path, &part, &count);
+    bool split = gguf_part(first->path, &part, &count);
     size_t stem = strlen(first->path) - strlen("-00001-of-00001.gguf"), found = 0;
+    unsigned missing = 0;
     struct listing_file *parts = calloc(count, sizeof *parts);
     if (parts == NULL) return error_set(error, ERR_NOMEM, "out of memory");
-    for (unsigned want = 1; want <= count; want++)
-        for (size_t i = 0; i < l->count; i++) {
+    for (unsigned want = 1; want <= count; want++) {
+        size_t before = found;
+        for (size_t i = 0; i < l->count && found == before; i++) {
             const struct listing_file *f = &l->files[i];
             unsigned of;
-            bool same = split ? listing_part(f->path, &part, &of) && part == want && of == count &&
+            bool same = split ? gguf_part(f->path, &part, &of) && part == want && of == count &&
                                     strncmp(f->path, first->path, stem) == 0
                               : f == first;
-            if (!same) continue;
-            parts[found++] = *f;
-            break;
+            if (same) parts[found++] = *f;
         }
+        if (found == before && missing == 0) missing = want;
+    }
     int rc = 0;
     if (found < count)
-        rc = error_set(error, ERR_NOT_FOUND, "%.300s: only %zu of its %u parts are there", first->path, found, count);
+        rc = error_set(error, ERR_NOT_FOUND, "%.300s: only %zu of its %u parts are there, part %u is missing",
+                       first->path, found, count, missing);
     else if (!keep(l, parts, count, error))
         rc = ERR_NOMEM;
     free(parts);
@@ -208,7 +194,7 @@ static int nothing_fits(const struct listing *l, const char *quant, struct error
     for (size_t i = 0; i < l->count && shown < QUANTS_SHOWN; i++) {
         unsigned part = 1, count = 1;
         if (!is_model_file(l->files[i].path)) continue;
-        if (listing_part(l->files[i].path, &part, &count) && part != 1) continue;
+        if (gguf_part(l->files[i].path, &part, &count) && part != 1) continue;
         text_printf(&there, "%s%s", shown++ ? ", " : "", file_name(l->files[i].path));
     }
     int rc = error_set(error, ERR_NOT_FOUND, "the repository has no GGUF file of type %s%s%.300s", quant,

@@ -35,7 +35,3 @@ int listing_read(struct listing *l, const char *json, size_t len, struct error *
 int listing_choose(struct listing *l, const struct origin *o, struct error *error);
 /* 64 hexadecimal digits. */
 bool listing_sha256(const char *text, uint8_t out[LISTING_SHA256_BYTES]);
-
-/* The part that a file name says it is: "name-00002-of-00005.gguf" is 2 of 5. False, and nothing
- * told, for a file that is whole. */
-bool listing_part(const char *path, unsigned *part, unsigned *count);

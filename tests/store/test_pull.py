@@ -101,7 +101,8 @@ def test_an_encoder_pools_as_its_own_config_says(home, hub, tmp_path):
 def test_missing_parts_are_told(home, hub, tmp_path):
     for part in shapes.write_gguf(tmp_path / "m.gguf", parts=3)[:2]:
         hub.add("org/split", part.name, part)
-    assert "only 2 of its 3 parts" in home.fails("pull", "org/split")
+    told = home.fails("pull", "org/split")
+    assert "only 2 of its 3 parts" in told and "part 3 is missing" in told
 
 
 def test_which_file_is_meant(home, hub, tmp_path):
