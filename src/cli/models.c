@@ -49,6 +49,21 @@ static void print_offers(const json_t *offers) {
     }
 }
 
+/* What is told of those is what was seen last. */
+static void warn_of_hanging(struct client *client) {
+    json_t *folders = NULL;
+    const json_t *folder;
+    size_t i;
+    struct error ignored;
+    client_get(client, "folders", &folders, &ignored);
+    json_array_foreach(folders, i, folder) {
+        if (strcmp(json_string_value(json_object_get(folder, "state")), "hangs") != 0) continue;
+        fprintf(stderr, "caravan: %s does not answer: what lies there is listed as it was seen last\n",
+                json_string_value(json_object_get(folder, "path")));
+    }
+    json_decref(folders);
+}
+
 int cli_list(int argc, char **argv) {
     struct option_words words;
     struct error error;
@@ -60,6 +75,7 @@ int cli_list(int argc, char **argv) {
     if (result != OPTIONS_OK) return options_status(result);
     int code = client_open(&client, catalog ? CLIENT_CLUSTER : CLIENT_HOME, &error);
     if (code == 0) code = client_get(client, catalog ? "catalog" : "models", &models, &error);
+    if (code == 0 && !catalog) warn_of_hanging(client);
     client_close(client);
     if (code != 0) return common_fail(&error);
     if (json) return common_print_json(models);

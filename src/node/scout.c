@@ -16,6 +16,7 @@ static const int64_t patience_ns = 2000000000;
 struct scout {
     atomic_uint references;
     atomic_uint steps; /* changes with every sign of life */
+    atomic_ullong step_ns; /* when the last one was, or it was sent */
     struct folder where;
     struct index *index;
     pthread_mutex_t mutex; /* of what follows */
@@ -50,6 +51,7 @@ void scout_release(struct scout *s) {
 
 static void step(void *context) {
     struct scout *s = context;
+    atomic_store(&s->step_ns, clock_ns());
     atomic_fetch_add(&s->steps, 1);
     thread_unpark_all(&s->steps);
 }
@@ -97,6 +99,7 @@ void scout_send(struct scout *s) {
     bool start = !s->out;
     s->again = s->out;
     s->out = true;
+    if (start) atomic_store(&s->step_ns, clock_ns());
     pthread_mutex_unlock(&s->mutex);
     if (!start || thread_start_loose("scout", run, scout_hold(s)) == 0) return;
     run(s); /* no thread to be had: then here */
@@ -125,8 +128,9 @@ bool scout_wait(struct scout *s) {
         unsigned steps = atomic_load(&s->steps);
         if (!is_out(s, &given_up)) return true;
         if (given_up) return false;
-        uint64_t end_ns = clock_ns() + (uint64_t)patience_ns;
-        while (atomic_load(&s->steps) == steps && clock_ns() < end_ns) thread_park(&s->steps, steps, patience_ns);
+        uint64_t end_ns = atomic_load(&s->step_ns) + (uint64_t)patience_ns, now_ns;
+        while (atomic_load(&s->steps) == steps && (now_ns = clock_ns()) < end_ns)
+            thread_park(&s->steps, steps, (int64_t)(end_ns - now_ns));
         if (give_up(s, steps)) return false;
     }
 }

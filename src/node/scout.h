@@ -17,8 +17,9 @@ void scout_release(struct scout *s); /* NULL is fine */
 
 /* Look again; when it is still out: once more, then. */
 void scout_send(struct scout *s);
-/* Wait until it is back, but no longer than two seconds without a sign of life, and not at all for one that was given
- * up already. False: it hangs. */
+/* Wait until it is back, but no longer than two seconds since its last sign of life (several that were sent together
+ * hang no longer than one), and not at all for one that was given up already: until it is back after all. False: it
+ * hangs. */
 bool scout_wait(struct scout *s);
 
 /* Is there an answer about this path within two seconds, be it that there is nothing? */

@@ -1,8 +1,10 @@
 """What is on a node without a pull: the catalog, folders, the caches of other programs, and keeping house."""
+import contextlib
 import hashlib
 import json
 import os
 import subprocess
+import time
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -201,6 +203,35 @@ def test_folders_are_added_and_dropped(home, tiny, tmp_path):
     assert names(home) == [] and (nas / "top.gguf").exists()
 
 
+def test_the_first_part_means_all_of_them(home, hub, tiny, tmp_path):
+    whole = shapes.write_gguf(tmp_path / "w.gguf", layers=3)[0]
+    parts = [put(tmp_path / "nas" / part.name, part)
+             for part in shapes.write_gguf(tmp_path / "split.gguf", layers=3, parts=3)]
+    put(tmp_path / "nas/other.gguf", tiny)  # its folder is no model
+    link = tmp_path / "cache" / parts[0].name
+    for part in parts:
+        link.parent.mkdir(exist_ok=True)
+        (link.parent / part.name).symlink_to(put(tmp_path / "blobs" / part.stem[-14:], part))
+    tokens = ["--tokens", "1,2,3,4,5"]
+    alone = subprocess.run([CARAVAN, "debug", "logits", whole, *tokens], capture_output=True, check=True).stdout
+    for first in (parts[0], link):
+        assert subprocess.run([CARAVAN, "debug", "logits", first, *tokens], capture_output=True,
+                              check=True).stdout == alone
+    home.start()
+    for first in (parts[0], link):
+        shown = home.json("show", first)
+        assert [Path(file["path"]).name for file in shown["files"]] == [part.name for part in parts]
+        home.cli("pull", first)  # it is here
+        home.cli("load", first, "--context", "64")
+        assert len(home.json("ps")) == 1
+        home.cli("stop", first)
+    assert "part 2 of 3: name the first" in home.fails("load", parts[1])
+    parts[1].unlink()
+    for verb in ("pull", "load", "show"):
+        assert "part 2 of 3 is missing" in home.fails(verb, parts[0]), verb
+    assert hub.served == 0
+
+
 def request(url, body=None):
     data = None if body is None else json.dumps(body).encode()
     with urllib.request.urlopen(urllib.request.Request(url, data), timeout=20) as reply:
@@ -246,6 +277,29 @@ def test_a_mount_that_hangs_hangs_nothing_else(home, tiny, tmp_path):
         end()
         assert home.fails("models", "add", dead)
     assert home.stop() == 0
+
+
+def test_mounts_that_hang_are_waited_for_together(home, tiny, tmp_path):
+    put(home.path / "models/here.gguf", tiny)
+    dead = [tmp_path / f"dead{i}" for i in range(5)]
+    home.start()
+    for i, folder in enumerate(dead):
+        put(folder / f"there{i}.gguf", tiny)
+        home.cli("models", "add", folder)
+    with contextlib.ExitStack() as mounts:
+        if None in [mounts.enter_context(hanging.mount(folder)) for folder in dead]:
+            pytest.skip("nobody may mount here")
+        begin = time.monotonic()
+        first = home.cli("list")
+        took = time.monotonic() - begin
+        assert 2 <= took < 6, took  # not 2 s for each
+        for folder in dead:
+            assert f"{folder} does not answer" in first.stderr
+        assert sum(line.startswith("there") for line in first.stdout.splitlines()) == 5
+        begin = time.monotonic()
+        assert "does not answer" in home.fails("show", "there3") and "does not answer" in home.cli("list").stderr
+        assert time.monotonic() - begin < 2  # it is known by now
+    assert wait_until(lambda: home.cli("list").stderr == "", 20)
 
 
 def test_a_node_starts_where_a_mount_hangs(home, tiny, tmp_path):
