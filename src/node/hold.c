@@ -21,6 +21,7 @@ enum {
     NOBODY = UINT16_MAX,
     SECOND = 1000000,
     FEED_US = 250000,
+    FEED_REST = 20, /* times as long as it took */
     REPORT_US = 300000,
     MANIFEST_US = 10 * SECOND, /* for anybody to give the manifest */
     SILENT_US = 20 * SECOND,   /* a node that gives nothing of what it was asked for is not waited for */
@@ -59,7 +60,7 @@ static void mark_file(void *context, const char *name, uint64_t offset, uint64_t
     if (len > c->bytes - offset) len = c->bytes - offset;
     for (uint64_t i = offset / c->chunk_bytes; i <= (offset + len - 1) / c->chunk_bytes; i++) {
         if (owners[i] == NOBODY) owners[i] = mark->member;
-        c->items[i].wanted |= mark->wanted;
+        if (mark->wanted) chunks_set_wanted(c, (uint32_t)i);
     }
 }
 
@@ -95,10 +96,8 @@ static void fill_owners(struct pull *p) {
         for (uint32_t i = 0; i < c->count; i++) {
             if (p->owners[file][i] == NOBODY) p->owners[file][i] = before;
             before = p->owners[file][i];
-            struct chunk *k = &c->items[i];
-            bool mine = p->plan->members[before].node == self;
-            k->wanted |= mine;
-            k->reserved = p->from_peers; /* until it is known who has it */
+            if (p->plan->members[before].node == self) chunks_set_wanted(c, i);
+            chunks_set_reserved(c, i, p->from_peers); /* until it is known who has it */
         }
     }
 }
@@ -165,14 +164,19 @@ void hold_forget_plan(struct pull *p) {
     p->owners = NULL;
 }
 
+static void drop_map(struct mate_map **at) {
+    struct mate_map *map = *at;
+    *at = map->next;
+    chunks_deinit(&map->chunks);
+    free(map);
+}
+
 void hold_end(struct pull *p) {
     hold_forget_plan(p);
-    while (p->maps) {
-        struct mate_map *next = p->maps->next;
-        chunks_deinit(&p->maps->chunks);
-        free(p->maps);
-        p->maps = next;
-    }
+    for (size_t file = 0; p->maps && file < p->parcel.manifest.file_count; file++)
+        while (p->maps[file]) drop_map(&p->maps[file]);
+    free(p->maps);
+    p->maps = NULL;
 }
 
 struct pull *hold_find(struct stock *s, const uint8_t *fingerprint, const char *name) {
@@ -236,11 +240,9 @@ static void take_progress(struct pull *p, const struct mate *from, const struct 
     bool same = p->open && memcmp(p->parcel.manifest.fingerprint, m->fingerprint, sizeof m->fingerprint) == 0;
     for (uint32_t i = 0; same && p->plan && p->all && i < p->plan->member_count; i++) {
         if (p->plan->members[i].node != from->node) continue;
-        p->members[i] = (struct pull_member){.bytes_done = m->bytes_done,
-                                             .bytes_total = m->bytes_total,
-                                             .done = m->state == WIRE_STORE_HERE,
-                                             .asked = true,
-                                             .code = m->code};
+        p->members[i] = (struct pull_member){
+            .bytes_done = m->bytes_done, .bytes_total = m->bytes_total, .asked = true, .code = m->code};
+        p->members[i].done = m->state == WIRE_STORE_HERE;
         if (m->code == 0) continue;
         struct error why;
         error_set(&why, m->code, "node %016llx: %s", (unsigned long long)from->node, m->text);
@@ -318,9 +320,9 @@ static bool everybody(const struct pull *p, bool (*has_said)(const struct pull *
 }
 
 static struct mate_map *find_map(const struct pull *p, const struct mate *m, uint32_t file) {
-    for (struct mate_map *map = p->maps; map; map = map->next)
-        if (map->mate == m->number && map->file == file) return map;
-    return NULL;
+    struct mate_map *map = p->maps[file];
+    while (map && map->mate != m->number) map = map->next;
+    return map;
 }
 
 static bool ask_maps(struct pull *p, struct mate *to) {
@@ -346,14 +348,14 @@ static void take_map(struct pull *p, struct mate *from, const struct wire_store 
     if (map == NULL) {
         map = calloc(1, sizeof *map);
         assert(map != NULL);
-        *map = (struct mate_map){.next = p->maps, .mate = from->number, .file = m->file};
-        p->maps = map;
+        *map = (struct mate_map){.next = p->maps[m->file], .mate = from->number};
+        p->maps[m->file] = map;
         if (chunks_init(&map->chunks, mine->bytes) < 0) return;
     }
     if (chunks_read(&map->chunks, m->bytes, m->len, NULL) < 0) return;
     transfer_learn(&p->parcel.transfer, m->file, &map->chunks, &p->effects);
     for (uint32_t i = 0; i < mine->count; i++)
-        if (map->chunks.items[i].state != CHUNK_OPEN && !mine->items[i].busy) mine->items[i].reserved = true;
+        if (map->chunks.items[i].state != CHUNK_OPEN && !mine->items[i].busy) chunks_set_reserved(mine, i, true);
     p->feed_us = 0;
 }
 
@@ -372,8 +374,7 @@ void hold_wrong(struct pull *p, uint32_t file, uint32_t chunk, uint16_t giver) {
     p->banned[p->banned_count++] = m->node;
     p->feed_us = 0;
     log_warn(p->stock->options.log,
-             "node %016llx gave bytes of %s that do not have their hash -> nothing more of it is "
-             "taken from there",
+             "node %016llx gave bytes of %s that do not have their hash -> nothing more of it is taken from there",
              (unsigned long long)m->node, p->name);
 }
 
@@ -387,8 +388,8 @@ static bool may_give(const struct pull *p, const struct mate *m) {
 static struct mate *who_has(struct pull *p, uint32_t file, uint32_t chunk, bool *somebody) {
     struct mate *best = NULL;
     *somebody = false;
-    for (const struct mate_map *map = p->maps; map; map = map->next) {
-        if (map->file != file || map->chunks.count <= chunk || map->chunks.items[chunk].state == CHUNK_OPEN) continue;
+    for (const struct mate_map *map = p->maps[file]; map; map = map->next) {
+        if (map->chunks.count <= chunk || map->chunks.items[chunk].state == CHUNK_OPEN) continue;
         struct mate *m = mates_number(p->stock, map->mate);
         if (m == NULL || is_banned(p, m->node)) continue;
         *somebody = true;
@@ -405,15 +406,17 @@ static struct mate *who_fetches(struct pull *p, uint32_t file, uint32_t chunk, b
     return m && may_give(p, m) ? m : NULL;
 }
 
-static void ask_chunk(struct pull *p, struct mate *to, uint32_t file, uint32_t chunk) {
+/* False: it does not take it now. */
+static bool ask_chunk(struct pull *p, struct mate *to, uint32_t file, uint32_t chunk) {
     struct wire_store m = {.type = WIRE_STORE_CHUNK_GET, .request = p->number, .file = file, .chunk = chunk};
-    struct chunk *k = &p->parcel.transfer.files[file].chunks.items[chunk];
+    struct chunks *c = &p->parcel.transfer.files[file].chunks;
     memcpy(m.fingerprint, p->parcel.manifest.fingerprint, sizeof m.fingerprint);
-    if (!mates_send(to, &m)) return;
+    if (!mates_send(to, &m)) return false;
     if (to->asked++ == 0) to->heard_us = clock_us();
-    k->busy = true;
-    k->giver = to->number;
-    k->have = 0;
+    c->items[chunk].giver = to->number;
+    chunks_set_busy(c, chunk, true);
+    chunks_set_have(c, chunk, 0);
+    return true;
 }
 
 static bool from_hub(const struct pull *p) {
@@ -421,35 +424,54 @@ static bool from_hub(const struct pull *p) {
     return o->repo[0] || o->address[0];
 }
 
+/* Who can give it now; *hope: somebody may, sooner or later. */
+static struct mate *find_giver(struct pull *p, uint32_t file, uint32_t chunk, bool *hope) {
+    struct mate *to = who_has(p, file, chunk, hope);
+    return *hope ? to : who_fetches(p, file, chunk, hope);
+}
+
 /* How many chunks are left to the hub. */
 static unsigned feed_file(struct pull *p, uint32_t file, bool settled) {
     struct chunks *c = &p->parcel.transfer.files[file].chunks;
     unsigned left = 0;
-    for (uint32_t i = 0; i < c->count; i++) {
-        struct chunk *k = &c->items[i];
-        if (!k->wanted || !k->reserved || k->busy || chunks_full(c, i)) continue;
-        bool has, fetches = false;
-        struct mate *to = who_has(p, file, i, &has);
-        if (to == NULL && !has) to = who_fetches(p, file, i, &fetches);
-        if (to)
-            ask_chunk(p, to, file, i);
-        else if (!has && !fetches && from_hub(p) && settled)
-            k->reserved = false;
-        left += !k->reserved;
-        p->starving |= !to && !has && !fetches && !from_hub(p);
+    for (uint32_t i = 0; chunks_next_given(c, &i); i++) {
+        bool hope;
+        struct mate *to = find_giver(p, file, i, &hope);
+        bool to_hub = !hope && from_hub(p) && settled;
+        if (to) ask_chunk(p, to, file, i);
+        if (to_hub) chunks_set_reserved(c, i, false);
+        left += to_hub;
+        p->starving |= !hope && !from_hub(p);
     }
     return left;
 }
 
+/* Who has given a chunk is asked for more, from where the last search ended: all are looked at again with news only. */
+static void feed_mate(struct pull *p, const struct mate *m) {
+    struct inquiry *q = inquiry_of(p, m->node);
+    while (may_give(p, m) && q->feed_file < p->parcel.manifest.file_count) {
+        bool hope;
+        struct chunks *c = &p->parcel.transfer.files[q->feed_file].chunks;
+        if (!chunks_next_given(c, &q->feed_chunk)) {
+            q->feed_file++;
+            q->feed_chunk = 0;
+            continue;
+        }
+        struct mate *to = find_giver(p, q->feed_file, q->feed_chunk, &hope);
+        if (to && !ask_chunk(p, to, q->feed_file, q->feed_chunk)) return;
+        q->feed_chunk++;
+    }
+}
+
 /* Who said that it has the chunk has it no more: others may. Who is to fetch it for all may not know the plan yet, and
  * is asked again for a while. */
-static void take_refusal(struct pull *p, const struct mate *from, struct chunk *k, const struct wire_store *m) {
+static void take_refusal(struct pull *p, const struct mate *from, const struct wire_store *m) {
     struct mate_map *map = find_map(p, from, m->file);
     struct chunk *theirs = map && map->chunks.count > m->chunk ? &map->chunks.items[m->chunk] : NULL;
     if (theirs && theirs->state != CHUNK_OPEN)
         theirs->state = CHUNK_OPEN;
     else if (from_hub(p) && clock_us() >= p->planned_us + PATIENCE_US)
-        k->reserved = false;
+        chunks_set_reserved(&p->parcel.transfer.files[m->file].chunks, m->chunk, false);
     else
         return;
     p->feed_us = 0;
@@ -463,13 +485,13 @@ static void take_chunk(struct pull *p, struct mate *from, const struct wire_stor
     struct chunk *k = &c->items[m->chunk];
     struct error why = {0};
     if (!k->busy || k->giver != from->number) return;
-    k->busy = false;
+    chunks_set_busy(c, m->chunk, false);
     if (m->state != WIRE_STORE_HERE) {
-        take_refusal(p, from, k, m);
+        take_refusal(p, from, m);
         return;
     }
-    p->feed_us = 0;
     if (m->len != chunks_size(c, m->chunk)) {
+        p->feed_us = 0;
         hold_wrong(p, m->file, m->chunk, from->number);
     } else if (parcel_write(&p->parcel, m->file, (uint64_t)m->chunk * c->chunk_bytes, m->bytes, m->len, &why) < 0) {
         pull_fail(p, &why);
@@ -477,6 +499,7 @@ static void take_chunk(struct pull *p, struct mate *from, const struct wire_stor
         drain_give(p->stock->drain, p->parcel.files[m->file].data, (uint64_t)m->chunk * c->chunk_bytes, m->len);
         p->given_bytes += m->len;
         transfer_given(&p->parcel.transfer, m->file, m->chunk, from->number, clock_us(), &p->effects);
+        if (pull_under_way(p)) feed_mate(p, from);
     }
 }
 
@@ -494,20 +517,16 @@ void hold_mate_lost(struct pull *p, const struct mate *lost) {
     for (size_t file = 0; p->open && file < p->parcel.manifest.file_count; file++) {
         struct chunks *c = &p->parcel.transfer.files[file].chunks;
         for (uint32_t i = 0; i < c->count; i++)
-            if (c->items[i].busy && c->items[i].giver == lost->number) c->items[i].busy = false;
+            if (c->items[i].busy && c->items[i].giver == lost->number) chunks_set_busy(c, i, false);
     }
     forget_inquiry(p, lost->node);
     p->mapped_us = clock_us(); /* it may come back and say what it has */
-    for (struct mate_map **at = &p->maps; *at;) {
-        struct mate_map *map = *at;
-        if (map->mate != lost->number) {
-            at = &map->next;
-            continue;
-        }
-        *at = map->next;
-        chunks_deinit(&map->chunks);
-        free(map);
-    }
+    for (size_t file = 0; p->maps && file < p->parcel.manifest.file_count; file++)
+        for (struct mate_map **at = &p->maps[file]; *at;)
+            if ((*at)->mate == lost->number)
+                drop_map(at);
+            else
+                at = &(*at)->next;
     p->feed_us = 0;
 }
 
@@ -522,7 +541,7 @@ static void drop_silent(struct pull *p, uint64_t now_us) {
         for (size_t file = 0; file < p->parcel.manifest.file_count && from_hub(p); file++)
             for (uint32_t i = 0; i < p->parcel.transfer.files[file].chunks.count; i++)
                 if (p->owners && p->plan->members[p->owners[file][i]].node == m->node)
-                    p->parcel.transfer.files[file].chunks.items[i].reserved = false;
+                    chunks_set_reserved(&p->parcel.transfer.files[file].chunks, i, false);
     }
 }
 
@@ -641,7 +660,7 @@ static void take_chain(struct pull *p, uint32_t file, uint32_t chunk) {
 
 void hold_chain(struct pull *p, const struct wire_store *m) {
     struct error why;
-    if (!p->open || m->file >= p->parcel.manifest.file_count) return;
+    if (m->file >= p->parcel.manifest.file_count) return;
     struct pull_chain *chain = &p->chain_states[m->file];
     if (m->type == WIRE_STORE_VERIFIED && m->state) {
         transfer_verified(&p->parcel.transfer, m->file, &p->effects);
@@ -708,6 +727,7 @@ static bool is_settled(const struct pull *p, uint64_t now_us) {
     return everybody(p, has_told_maps) || now_us >= p->mapped_us + SETTLE_US;
 }
 
+/* All chunks are looked at: the more there are, the more seldom. */
 static void feed(struct pull *p, uint64_t now_us) {
     p->feed_us = now_us + FEED_US;
     if (p->mapped_us == 0) p->mapped_us = now_us;
@@ -715,6 +735,7 @@ static void feed(struct pull *p, uint64_t now_us) {
     for (struct mate *m = p->stock->mates; m; m = m->next) {
         struct inquiry *q = inquiry_of(p, m->node);
         if (!q->maps_asked) q->maps_asked = ask_maps(p, m);
+        q->feed_file = q->feed_chunk = 0;
     }
     drop_silent(p, now_us);
     p->starving = false;
@@ -727,6 +748,7 @@ static void feed(struct pull *p, uint64_t now_us) {
     struct error why;
     error_set(&why, ERR_NOT_FOUND, "%.200s: no node that can be reached has all of its bytes", p->name);
     if (now_us > p->starved_us + STARVED_US) pull_fail(p, &why);
+    if (p->feed_us > 0) p->feed_us += FEED_REST * (clock_us() - now_us);
 }
 
 void hold_turn(struct pull *p, uint64_t now_us) {
@@ -739,6 +761,7 @@ void hold_turn(struct pull *p, uint64_t now_us) {
     if (p->state == STOCK_PLANNING && p->followed) ask_followed(p, now_us);
     if (p->owners) {
         if (p->all) send_holds(p);
+        mates_hand_over(p->stock, p);
         take_early_chains(p);
         begin_chains(p);
         hand_on_chains(p);

@@ -100,7 +100,7 @@ static void turn_to_peers(struct pull *p) {
     if (!p->from_peers) return;
     for (size_t file = 0; file < p->parcel.manifest.file_count; file++) {
         struct chunks *c = &p->parcel.transfer.files[file].chunks;
-        for (uint32_t i = 0; i < c->count; i++) c->items[i].reserved = true;
+        for (uint32_t i = 0; i < c->count; i++) chunks_set_reserved(c, i, true);
     }
 }
 
@@ -119,9 +119,10 @@ static void open_parcel(struct pull *p, struct manifest *m, const char *path) {
     p->header_bytes = 0;
     p->chains = calloc(p->parcel.manifest.file_count, sizeof *p->chains);
     p->chain_states = calloc(p->parcel.manifest.file_count + 1, sizeof *p->chain_states);
+    p->maps = calloc(p->parcel.manifest.file_count + 1, sizeof *p->maps);
     p->from_peers = false;
     depot_close(p->stock, path); /* what is open there to be given away is not all any more */
-    if (p->chains == NULL || p->chain_states == NULL) {
+    if (p->chains == NULL || p->chain_states == NULL || p->maps == NULL) {
         fail_code(p, ERR_NOMEM, "out of memory");
         return;
     }
@@ -249,7 +250,8 @@ static void recheck_all(struct pull *p) {
     struct transfer *t = &p->parcel.transfer;
     for (uint32_t file = 0; file < t->file_count; file++) {
         struct chunks *c = &t->files[file].chunks;
-        for (uint32_t i = 0; i < c->count; i++) c->items[i].wanted |= chunks_full(c, i);
+        for (uint32_t i = 0; i < c->count; i++)
+            if (chunks_full(c, i)) chunks_set_wanted(c, i);
         transfer_recheck(t, file, &p->effects);
     }
 }

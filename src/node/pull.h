@@ -36,6 +36,7 @@ struct inquiry {
     uint64_t node;
     bool model_asked, model_absent;
     bool maps_asked, mapless;
+    uint32_t feed_file, feed_chunk; /* what it can give is looked for from there on */
 };
 
 struct pull {
@@ -94,7 +95,7 @@ struct pull {
     uint64_t planned_us; /* since when the plan is known here */
     uint64_t proof_us;  /* until when the hash of the whole is waited for; 0: not yet */
     uint16_t **owners;  /* by file and chunk: the member that fetches it for all */
-    struct mate_map *maps;
+    struct mate_map **maps; /* by file: what others have */
     uint64_t banned[8]; /* nodes that gave wrong bytes */
     unsigned banned_count;
     struct pull_member members[WIRE_MEMBERS_MAX]; /* of the plan, as they told last */

@@ -17,6 +17,7 @@ struct pull;
 struct depot;
 struct mate;
 struct parked;
+struct handed;
 struct search;
 struct mate_map;
 
@@ -45,6 +46,7 @@ struct stock {
     struct depot *depots;    /* models that are here whole, open to be given away */
     struct search *searches; /* for others */
     struct parked *parked;   /* messages about those, oldest first */
+    struct handed *handed;   /* hashes to go on with, of models that are not open yet */
     uint64_t tell_us;     /* when to look at what changed */
     bool urgent;          /* now: a state changed */
 };

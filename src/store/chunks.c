@@ -15,6 +15,7 @@ int chunks_init(struct chunks *c, uint64_t bytes) {
     if (bytes > 1ull << 44) return ERR_LIMIT;
     c->count = (uint32_t)((bytes + c->chunk_bytes - 1) / c->chunk_bytes);
     c->items = calloc(c->count + 1, sizeof *c->items);
+    c->sums.unproven = c->count;
     return c->items ? 0 : ERR_NOMEM;
 }
 
@@ -26,6 +27,75 @@ void chunks_deinit(struct chunks *c) {
 uint32_t chunks_size(const struct chunks *c, uint32_t index) {
     uint64_t left = c->bytes - (uint64_t)index * c->chunk_bytes;
     return left < c->chunk_bytes ? (uint32_t)left : c->chunk_bytes;
+}
+
+/* ---- what changes ---- */
+
+static bool is_missing(const struct chunks *c, uint32_t index, bool reserved) {
+    const struct chunk *k = &c->items[index];
+    return k->wanted && !k->busy && k->reserved == reserved && !chunks_full(c, index);
+}
+
+/* Out of the sums (times -1, in the arithmetic of unsigned numbers), or into them. */
+static void weigh(struct chunks *c, uint32_t index, uint32_t sign) {
+    const struct chunk *k = &c->items[index];
+    struct chunks_sums *s = &c->sums;
+    uint64_t times = sign == 1 ? 1 : UINT64_MAX;
+    uint32_t size = chunks_size(c, index);
+    s->have_bytes += times * k->have;
+    s->unproven += sign * (k->state != CHUNK_VERIFIED && !k->expected);
+    if (!k->wanted) return;
+    s->wanted_bytes += times * size;
+    s->missing_bytes += times * (size - k->have);
+    s->open += sign * (k->state == CHUNK_OPEN);
+    s->unverified += sign * (k->state != CHUNK_VERIFIED);
+}
+
+static struct chunk *take_out(struct chunks *c, uint32_t index) {
+    weigh(c, index, UINT32_MAX);
+    return &c->items[index];
+}
+
+static void put_back(struct chunks *c, uint32_t index) {
+    weigh(c, index, 1);
+    if (index < c->next && is_missing(c, index, false)) c->next = index;
+    if (index < c->next_given && is_missing(c, index, true)) c->next_given = index;
+}
+
+void chunks_set_have(struct chunks *c, uint32_t index, uint32_t bytes) {
+    take_out(c, index)->have = bytes;
+    put_back(c, index);
+}
+
+void chunks_set_state(struct chunks *c, uint32_t index, enum chunk_state state) {
+    take_out(c, index)->state = (uint8_t)state;
+    put_back(c, index);
+}
+
+void chunks_set_expected(struct chunks *c, uint32_t index, bool expected) {
+    take_out(c, index)->expected = expected;
+    put_back(c, index);
+}
+
+void chunks_set_wanted(struct chunks *c, uint32_t index) {
+    take_out(c, index)->wanted = true;
+    put_back(c, index);
+}
+
+void chunks_set_busy(struct chunks *c, uint32_t index, bool busy) {
+    take_out(c, index)->busy = busy;
+    put_back(c, index);
+}
+
+void chunks_set_reserved(struct chunks *c, uint32_t index, bool reserved) {
+    take_out(c, index)->reserved = reserved;
+    put_back(c, index);
+}
+
+static void count_all(struct chunks *c) {
+    c->sums = (struct chunks_sums){0};
+    c->next = c->next_given = 0;
+    for (uint32_t i = 0; i < c->count; i++) weigh(c, i, 1);
 }
 
 /* ---- on disk ---- */
@@ -81,8 +151,9 @@ int chunks_read(struct chunks *c, const uint8_t *map, size_t len, struct error *
     bytes_take(&r, CHUNKS_HEADER_BYTES - 24);
     for (uint32_t i = 0; good && i < c->count; i++) good = read_record(&r, chunks_size(c, i), &c->items[i]);
     if (good) forget_loose_states(c);
+    if (!good) memset(c->items, 0, c->count * sizeof *c->items);
+    count_all(c);
     if (good) return 0;
-    memset(c->items, 0, c->count * sizeof *c->items);
     return error_set(error, ERR_INVALID, "the map of the file's chunks is damaged or belongs to another file");
 }
 
@@ -90,11 +161,7 @@ int chunks_read(struct chunks *c, const uint8_t *map, size_t len, struct error *
 
 bool chunks_full(const struct chunks *c, uint32_t index) { return c->items[index].have == chunks_size(c, index); }
 
-uint64_t chunks_have_bytes(const struct chunks *c) {
-    uint64_t sum = 0;
-    for (uint32_t i = 0; i < c->count; i++) sum += c->items[i].have;
-    return sum;
-}
+uint64_t chunks_have_bytes(const struct chunks *c) { return c->sums.have_bytes; }
 
 const uint8_t *chunks_state_before(const struct chunks *c, uint32_t index) {
     return index > 0 ? c->items[index - 1].hash : NULL;
@@ -113,16 +180,16 @@ void chunks_fill(struct chunks *c, uint64_t offset, uint64_t len) {
     while (len > 0 && offset < c->bytes) {
         uint32_t index = (uint32_t)(offset / c->chunk_bytes), within = (uint32_t)(offset % c->chunk_bytes);
         uint64_t room = chunks_size(c, index) - within, step = len < room ? len : room;
-        if (within == c->items[index].have) c->items[index].have += (uint32_t)step;
+        if (within == c->items[index].have) chunks_set_have(c, index, within + (uint32_t)step);
         offset += step;
         len -= step;
     }
 }
 
 void chunks_drop(struct chunks *c, uint32_t index) {
-    c->items[index].have = 0;
     c->items[index].drops++;
-    c->items[index].state = CHUNK_OPEN;
+    chunks_set_have(c, index, 0);
+    chunks_set_state(c, index, CHUNK_OPEN);
 }
 
 /* ---- what is wanted ---- */
@@ -130,55 +197,39 @@ void chunks_drop(struct chunks *c, uint32_t index) {
 void chunks_want(struct chunks *c, uint64_t offset, uint64_t len) {
     if (len == 0 || offset >= c->bytes) return;
     if (len > c->bytes - offset) len = c->bytes - offset;
-    for (uint64_t i = offset / c->chunk_bytes; i <= (offset + len - 1) / c->chunk_bytes; i++) c->items[i].wanted = true;
+    for (uint64_t i = offset / c->chunk_bytes; i <= (offset + len - 1) / c->chunk_bytes; i++)
+        chunks_set_wanted(c, (uint32_t)i);
 }
 
-uint64_t chunks_wanted_bytes(const struct chunks *c) {
-    uint64_t sum = 0;
-    for (uint32_t i = 0; i < c->count; i++) sum += c->items[i].wanted ? chunks_size(c, i) : 0;
-    return sum;
-}
-
-uint64_t chunks_missing_bytes(const struct chunks *c) {
-    uint64_t sum = 0;
-    for (uint32_t i = 0; i < c->count; i++) sum += c->items[i].wanted ? chunks_size(c, i) - c->items[i].have : 0;
-    return sum;
-}
-
-bool chunks_satisfied(const struct chunks *c) {
-    for (uint32_t i = 0; i < c->count; i++)
-        if (c->items[i].wanted && c->items[i].state == CHUNK_OPEN) return false;
-    return true;
-}
-
-bool chunks_verified(const struct chunks *c) {
-    for (uint32_t i = 0; i < c->count; i++)
-        if (c->items[i].wanted && c->items[i].state != CHUNK_VERIFIED) return false;
-    return true;
-}
-
-static bool is_missing(const struct chunks *c, uint32_t index) {
-    const struct chunk *k = &c->items[index];
-    return k->wanted && !k->busy && !k->reserved && !chunks_full(c, index);
-}
+uint64_t chunks_wanted_bytes(const struct chunks *c) { return c->sums.wanted_bytes; }
+uint64_t chunks_missing_bytes(const struct chunks *c) { return c->sums.missing_bytes; }
+bool chunks_satisfied(const struct chunks *c) { return c->sums.open == 0; }
+bool chunks_verified(const struct chunks *c) { return c->sums.unverified == 0; }
 
 bool chunks_next_run(struct chunks *c, uint64_t bytes_max, uint64_t *offset, uint64_t *len) {
-    uint32_t first = 0;
-    while (first < c->count && !is_missing(c, first)) first++;
-    if (first == c->count) return false;
-    uint32_t end = first;
-    *offset = (uint64_t)first * c->chunk_bytes + c->items[first].have;
+    while (c->next < c->count && !is_missing(c, c->next, false)) c->next++;
+    uint32_t end = c->next;
+    if (end == c->count) return false;
+    *offset = (uint64_t)end * c->chunk_bytes + c->items[end].have;
     *len = 0;
     do {
-        c->items[end].busy = true;
         *len += chunks_size(c, end) - c->items[end].have;
+        chunks_set_busy(c, end, true);
         end++; /* a run ends before a chunk that is begun: its bytes would come twice */
-    } while (end < c->count && *len < bytes_max && is_missing(c, end) && c->items[end].have == 0);
+    } while (end < c->count && *len < bytes_max && is_missing(c, end, false) && c->items[end].have == 0);
+    c->next = end;
     return true;
+}
+
+bool chunks_next_given(struct chunks *c, uint32_t *index) {
+    while (c->next_given < c->count && !is_missing(c, c->next_given, true)) c->next_given++;
+    if (*index < c->next_given) *index = c->next_given;
+    while (*index < c->count && !is_missing(c, *index, true)) ++*index;
+    return *index < c->count;
 }
 
 void chunks_release(struct chunks *c, uint64_t offset, uint64_t len) {
     if (len == 0) return;
     for (uint64_t i = offset / c->chunk_bytes; i <= (offset + len - 1) / c->chunk_bytes && i < c->count; i++)
-        c->items[i].busy = false;
+        chunks_set_busy(c, (uint32_t)i, false);
 }

@@ -28,6 +28,7 @@ enum chunk_state {
     CHUNK_VERIFIED, /* and the hash is right: the whole file's was, or somebody who knew it said so */
 };
 
+/* What is counted (chunks_sums) is set by the functions below. */
 struct chunk {
     uint32_t have;
     uint8_t state;     /* enum chunk_state */
@@ -42,16 +43,33 @@ struct chunk {
     uint8_t hash[CHUNKS_HASH_BYTES];
 };
 
+/* Kept as chunks change: a file has a hundred thousand of them, and every one asks how far it is. */
+struct chunks_sums {
+    uint64_t have_bytes, wanted_bytes, missing_bytes;
+    uint32_t open, unverified; /* wanted ones */
+    uint32_t unproven;         /* of all: neither verified nor expected */
+};
+
 struct chunks {
     uint64_t bytes; /* of the file */
     uint32_t chunk_bytes, count;
     struct chunk *items;
+    struct chunks_sums sums;
+    uint32_t next, next_given; /* no chunk before it is for chunks_next_run, chunks_next_given */
 };
 
 /* 0 or ERR_NOMEM; ERR_LIMIT for files beyond what the map can hold (2^44 bytes). */
 int chunks_init(struct chunks *c, uint64_t bytes);
 void chunks_deinit(struct chunks *c);                         /* a zeroed struct is fine */
 uint32_t chunks_size(const struct chunks *c, uint32_t index); /* bytes of a chunk: the last one may be short */
+
+/* ---- what changes ---- */
+void chunks_set_have(struct chunks *c, uint32_t index, uint32_t bytes);
+void chunks_set_state(struct chunks *c, uint32_t index, enum chunk_state state);
+void chunks_set_expected(struct chunks *c, uint32_t index, bool expected);
+void chunks_set_wanted(struct chunks *c, uint32_t index);
+void chunks_set_busy(struct chunks *c, uint32_t index, bool busy);
+void chunks_set_reserved(struct chunks *c, uint32_t index, bool reserved);
 
 /* ---- on disk ---- */
 /* Bytes of the whole map. */
@@ -85,5 +103,7 @@ bool chunks_verified(const struct chunks *c);
 /* The first run of bytes that is wanted, not here and not busy, of about bytes_max (whole chunks at its end); its
  * chunks become busy. False: there is none. */
 bool chunks_next_run(struct chunks *c, uint64_t bytes_max, uint64_t *offset, uint64_t *len);
+/* The first chunk from *index on that is wanted, not here, not busy, and reserved. False: there is none. */
+bool chunks_next_given(struct chunks *c, uint32_t *index);
 /* The chunks of the range are not busy any more. */
 void chunks_release(struct chunks *c, uint64_t offset, uint64_t len);

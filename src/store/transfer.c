@@ -129,13 +129,7 @@ static bool chain_is_whole(const struct transfer_file *f) {
 
 /* Where somebody has told the hashes of all chunks, the whole file's says nothing more. */
 static bool chain_has_purpose(const struct transfer_file *f) {
-    if (!f->chain || f->verified) return false;
-    if (f->chain_awaited) return true;
-    for (uint32_t i = f->chain_next; i < f->chunks.count; i++)
-        if (!is_proven(&f->chunks.items[i])) return true;
-    for (uint32_t i = 0; i < f->chain_next; i++)
-        if (!is_proven(&f->chunks.items[i])) return true;
-    return false;
+    return f->chain && !f->verified && (f->chain_awaited || f->chunks.sums.unproven > 0);
 }
 
 /* The chain's next chunk: the state behind it is kept, or else what comes of it says nothing of this chunk alone. */
@@ -264,7 +258,7 @@ void transfer_bytes(struct transfer *t, unsigned number, uint64_t len, uint64_t 
     record(e, s->file, first, last - first + 1);
     for (uint32_t k = first; k <= last; k++)
         if (chunks_full(c, k)) {
-            c->items[k].busy = false;
+            chunks_set_busy(c, k, false);
             chunk_is_full(t, s->file, k, e);
         }
 }
@@ -308,8 +302,8 @@ void transfer_given(struct transfer *t, uint32_t file, uint32_t chunk, uint16_t 
                     struct transfer_effects *e) {
     struct chunks *c = &t->files[file].chunks;
     struct chunk *k = &c->items[chunk];
-    k->have = chunks_size(c, chunk);
-    k->busy = false;
+    chunks_set_have(c, chunk, chunks_size(c, chunk));
+    chunks_set_busy(c, chunk, false);
     k->giver = giver;
     record(e, file, chunk, 1);
     chunk_is_full(t, file, chunk, e);
@@ -322,7 +316,7 @@ static void fetch_again(struct transfer *t, uint32_t file, struct transfer_effec
     for (uint32_t i = 0; i < f->chunks.count; i++) {
         struct chunk *k = &f->chunks.items[i];
         chunks_drop(&f->chunks, i);
-        k->expected &= !k->chained;
+        chunks_set_expected(&f->chunks, i, k->expected && !k->chained);
         k->chained = false;
     }
     restart_chain(f);
@@ -333,7 +327,7 @@ void transfer_verified(struct transfer *t, uint32_t file, struct transfer_effect
     struct transfer_file *f = &t->files[file];
     f->verified = true;
     for (uint32_t i = 0; i < f->chunks.count; i++)
-        if (f->chunks.items[i].state == CHUNK_HASHED) f->chunks.items[i].state = CHUNK_VERIFIED;
+        if (f->chunks.items[i].state == CHUNK_HASHED) chunks_set_state(&f->chunks, i, CHUNK_VERIFIED);
     record(e, file, 0, f->chunks.count);
     for (uint32_t i = 0; i < f->chunks.count; i++) { /* what the chain would have come to */
         const struct chunk *k = &f->chunks.items[i];
@@ -361,22 +355,24 @@ void transfer_take_chain(struct transfer *t, uint32_t file, uint32_t begin, uint
 /* A state that somebody knows, and the ones before it: what was here before is compared with it once more. */
 static bool learn_state(struct transfer *t, uint32_t file, uint32_t chunk, const struct chunk *theirs,
                         struct transfer_effects *e) {
-    struct chunk *k = &t->files[file].chunks.items[chunk];
+    struct chunks *c = &t->files[file].chunks;
+    struct chunk *k = &c->items[chunk];
     if (k->chained) return memcmp(k->hash, theirs->hash, sizeof k->hash) == 0;
     if (theirs->state == CHUNK_HASHED) return false;
     memcpy(k->hash, theirs->hash, sizeof k->hash);
     k->chained = true;
     if (k->state == CHUNK_VERIFIED) return true;
-    k->state = CHUNK_OPEN;
-    k->expected = true;
-    if (chunks_full(&t->files[file].chunks, chunk)) check(t, file, chunk, e);
+    chunks_set_state(c, chunk, CHUNK_OPEN);
+    chunks_set_expected(c, chunk, true);
+    if (chunks_full(c, chunk)) check(t, file, chunk, e);
     return true;
 }
 
-static void learn_hash(struct chunk *k, const struct chunk *theirs) {
+static void learn_hash(struct chunks *c, uint32_t chunk, const struct chunk *theirs) {
+    struct chunk *k = &c->items[chunk];
     if (theirs->state != CHUNK_VERIFIED || k->state != CHUNK_OPEN || k->expected) return;
     memcpy(k->hash, theirs->hash, sizeof k->hash);
-    k->expected = true;
+    chunks_set_expected(c, chunk, true);
 }
 
 void transfer_learn(struct transfer *t, uint32_t file, const struct chunks *theirs, struct transfer_effects *e) {
@@ -385,7 +381,7 @@ void transfer_learn(struct transfer *t, uint32_t file, const struct chunks *thei
     for (uint32_t i = 0; i < mine->count; i++) {
         const struct chunk *other = &theirs->items[i];
         chained = chained && other->chained && learn_state(t, file, i, other, e);
-        if (!other->chained) learn_hash(&mine->items[i], other);
+        if (!other->chained) learn_hash(mine, i, other);
     }
     if (mine->count > 0 && mine->items[0].chained) record(e, file, 0, mine->count);
 }
@@ -409,8 +405,9 @@ static void whole_is_known(struct transfer *t, uint32_t file, const uint8_t *who
 static void forget_states(struct transfer *t, uint32_t file, uint32_t from, struct transfer_effects *e) {
     struct chunks *c = &t->files[file].chunks;
     for (uint32_t i = from; i < c->count && c->items[i].chained; i++) {
-        c->items[i].chained = c->items[i].expected = false;
-        c->items[i].state = CHUNK_OPEN;
+        c->items[i].chained = false;
+        chunks_set_expected(c, i, false);
+        chunks_set_state(c, i, CHUNK_OPEN);
         record(e, file, i, 1);
         if (chunks_full(c, i)) check(t, file, i, e);
     }
@@ -424,11 +421,9 @@ static void mend(struct transfer *t, uint32_t file, uint32_t chunk, struct trans
     if (k->giver)
         emit(e, (struct transfer_effect){.type = TRANSFER_WRONG, .file = file, .chunk = chunk, .giver = k->giver});
     k->giver = 0;
-    k->expected |= k->state == CHUNK_VERIFIED || k->chained;
-    if (k->mended < MENDED_MAX)
-        k->mended++;
-    else
-        k->expected = false;
+    bool known = k->expected || k->state == CHUNK_VERIFIED || k->chained;
+    chunks_set_expected(&f->chunks, chunk, known && k->mended < MENDED_MAX);
+    if (k->mended < MENDED_MAX) k->mended++;
     chunks_drop(&f->chunks, chunk);
     if (!k->expected) forget_states(t, file, chunk, e);
     t->mended++;
@@ -446,11 +441,12 @@ static bool is_right(const struct chunk *k, bool hashed, const uint8_t *hash, bo
 /* The state takes the place of the chunk's own hash. */
 static void keep_hash(struct transfer *t, uint32_t file, uint32_t chunk, bool chained, const uint8_t *hash,
                       struct transfer_effects *e) {
-    struct chunk *k = &t->files[file].chunks.items[chunk];
+    struct chunks *c = &t->files[file].chunks;
+    struct chunk *k = &c->items[chunk];
     bool fresh = k->state == CHUNK_OPEN;
     memcpy(k->hash, hash, CHUNKS_HASH_BYTES);
     k->chained = chained;
-    if (fresh) k->state = k->expected ? CHUNK_VERIFIED : CHUNK_HASHED;
+    if (fresh) chunks_set_state(c, chunk, k->expected ? CHUNK_VERIFIED : CHUNK_HASHED);
     record(e, file, chunk, 1);
     if (fresh) emit(e, (struct transfer_effect){.type = TRANSFER_READY, .file = file, .chunk = chunk});
 }

@@ -27,7 +27,10 @@ struct other {
     uint64_t node;
     struct link *link;
     uint32_t has;         /* chunks from the first on */
+    bool keeps_manifest;  /* does not give it yet */
     bool keeps_map;       /* does not tell yet what it has */
+    bool unsure;          /* does not know that what it has is right */
+    uint64_t model_request; /* that waits for an answer */
     uint32_t lies, short_of; /* chunks that it gives with a wrong byte, without their last one */
     uint64_t map_request; /* that waits for an answer */
     unsigned asked, refused, lied;
@@ -54,15 +57,16 @@ static void send_answer(struct other *o, struct wire_store *m) {
     assert_int_equal(link_send(o->link, parts, m->len > 0 ? 2 : 1), 0);
 }
 
-static void give_manifest(struct scene *s, struct other *o, const struct wire_store *m) {
+static void give_manifest(struct scene *s, struct other *o) {
     struct text json = {0};
     manifest_write(&s->manifest, &json);
     send_answer(o, &(struct wire_store){.type = WIRE_STORE_MODEL,
-                                        .request = m->request,
+                                        .request = o->model_request,
                                         .state = WIRE_STORE_HERE,
                                         .bytes = (const uint8_t *)text_str(&json),
                                         .len = (uint32_t)json.len});
     text_deinit(&json);
+    o->model_request = 0;
 }
 
 static void give_map(struct scene *s, struct other *o) {
@@ -71,6 +75,8 @@ static void give_map(struct scene *s, struct other *o) {
     uint8_t *map = calloc(1, len);
     memcpy(m.fingerprint, s->manifest.fingerprint, sizeof m.fingerprint);
     chunks_write_header(&s->chunks, map);
+    for (uint32_t i = 0; i < s->chunks.count; i++)
+        s->chunks.items[i].state = o->unsure ? CHUNK_HASHED : CHUNK_VERIFIED;
     for (uint32_t i = 0; i < o->has; i++) chunks_write_record(&s->chunks, i, map + chunks_record_offset(i));
     m.bytes = map;
     m.len = (uint32_t)len;
@@ -101,7 +107,7 @@ static void give_chunk(struct scene *s, struct other *o, const struct wire_store
 }
 
 static void answer(struct scene *s, struct other *o, const struct wire_store *m) {
-    if (m->type == WIRE_STORE_MODEL_GET) give_manifest(s, o, m);
+    if (m->type == WIRE_STORE_MODEL_GET) o->model_request = m->request;
     if (m->type == WIRE_STORE_CHUNK_GET) give_chunk(s, o, m);
     if (m->type == WIRE_STORE_MAP_GET) o->map_request = m->request;
 }
@@ -117,6 +123,7 @@ static void play(struct scene *s, struct other *o) {
         answer(s, o, &message);
         link_frame_done(o->link);
     }
+    if (o->model_request && !o->keeps_manifest) give_manifest(s, o);
     if (o->map_request && !o->keeps_map) give_map(s, o);
     int fd = accept(s->hub, NULL, NULL);
     if (fd < 0) return;
@@ -318,15 +325,71 @@ static void bytes_that_are_missing_come_from_elsewhere(void **state) {
     end_scene(s);
 }
 
-/* The hub tells the hash of the whole, which never comes round: nobody else goes on with it. */
-static void what_others_know_to_be_right_waits_for_no_hash(void **state) {
-    struct scene *s = set_scene();
+/* The hub tells the hash of the whole. */
+static void tell_hash(struct scene *s) {
     struct listing_file *f = s->manifest.files;
     struct sha256_ctx sha;
     sha256_init(&sha);
     sha256_update(&sha, s->file.len, s->file.data);
     sha256_digest(&sha, sizeof f->sha256, f->sha256);
     f->hashed = true;
+}
+
+/* It never comes round: nobody else goes on with it. */
+static void what_others_know_to_be_right_waits_for_no_hash(void **state) {
+    struct scene *s = set_scene();
+    tell_hash(s);
+    hold(s);
+    play_until(s, is_done);
+    assert_right(s);
+    end_scene(s);
+}
+
+/* The hash of what lies before this node's layers. */
+static void hand_hash(struct scene *s) {
+    struct wire_store m = {.type = WIRE_STORE_CHAIN};
+    struct sha256_ctx sha;
+    m.chunk = (uint32_t)(s->file.len / 4 * 3 / s->chunks.chunk_bytes) + 1;
+    memcpy(m.fingerprint, s->manifest.fingerprint, sizeof m.fingerprint);
+    sha256_init(&sha);
+    sha256_update(&sha, (size_t)m.chunk * s->chunks.chunk_bytes, s->file.data);
+    for (size_t i = 0; i < sizeof m.hash; i++) m.hash[i] = (uint8_t)(sha.state[i / 4] >> (24 - 8 * (i % 4)));
+    send_answer(&s->others[1], &m);
+}
+
+static bool is_asked_for_the_manifest(struct scene *s) { return s->others[0].model_request != 0; }
+
+static struct scene *set_scene_of_unsure_others(void) {
+    struct scene *s = set_scene();
+    tell_hash(s);
+    for (size_t i = 0; i < OTHERS; i++) s->others[i].keeps_manifest = s->others[i].unsure = true;
+    return s;
+}
+
+/* Whoever has the bytes before this node's does not wait until it is ready to go on with their hash. */
+static void a_hash_that_is_handed_before_the_manifest_is_here_is_kept(void **state) {
+    struct scene *s = set_scene_of_unsure_others();
+    hold(s);
+    play_until(s, is_asked_for_the_manifest);
+    hand_hash(s);
+    for (int i = 0; i < 100; i++) {
+        play(s, &s->others[1]);
+        usleep(1000);
+    }
+    for (size_t i = 0; i < OTHERS; i++) s->others[i].keeps_manifest = false;
+    play_until(s, is_done);
+    assert_right(s);
+    end_scene(s);
+}
+
+static void a_hash_that_is_handed_before_the_plan_is_known_is_kept(void **state) {
+    struct scene *s = set_scene_of_unsure_others();
+    hand_hash(s);
+    for (int i = 0; i < 100; i++) {
+        play(s, &s->others[1]);
+        usleep(1000);
+    }
+    for (size_t i = 0; i < OTHERS; i++) s->others[i].keeps_manifest = false;
     hold(s);
     play_until(s, is_done);
     assert_right(s);
@@ -339,6 +402,8 @@ int main(void) {
         cmocka_unit_test(wrong_bytes_come_from_elsewhere),
         cmocka_unit_test(bytes_that_are_missing_come_from_elsewhere),
         cmocka_unit_test(what_others_know_to_be_right_waits_for_no_hash),
+        cmocka_unit_test(a_hash_that_is_handed_before_the_manifest_is_here_is_kept),
+        cmocka_unit_test(a_hash_that_is_handed_before_the_plan_is_known_is_kept),
     };
     return cmocka_run_group_tests_name("stock", tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 #include <nettle/sha2.h>
@@ -275,7 +276,7 @@ static void give(struct place *p, uint32_t chunk, bool right) {
 
 static struct place *new_joiner(struct place *holder, bool whole) {
     struct place *p = new_place();
-    for (uint32_t i = 0; i < CHUNKS; i++) chunks_of(p)->items[i].reserved = true;
+    for (uint32_t i = 0; i < CHUNKS; i++) chunks_set_reserved(chunks_of(p), i, true);
     begin(p, whole);
     transfer_learn(&p->transfer, 0, chunks_of(holder), &p->effects);
     carry_out(p);
@@ -337,6 +338,50 @@ static void what_is_here_is_compared_with_what_others_know(void **state) {
     free_place(holder);
 }
 
+/* ---- many chunks ---- */
+
+/* Seconds of this thread to bring a file of so many chunks, half of them by another node; asked at each one how far it
+ * is, as a driver does. */
+static double seconds_for(uint32_t count) {
+    struct listing_file file = {.path = "m.gguf", .bytes = (uint64_t)count * CHUNKS_BYTES_MAX};
+    struct manifest m = {.files = &file, .file_count = 1};
+    struct transfer t;
+    struct transfer_effects e = {0};
+    const struct transfer_outcome good = {.status = 206};
+    const uint8_t hash[CHUNKS_HASH_BYTES] = {0};
+    clock_t begin = clock();
+    assert_int_equal(transfer_init(&t, &m, 1, NULL), 0);
+    struct chunks *c = &t.files[0].chunks;
+    assert_int_equal(c->count, count);
+    for (uint32_t i = 1; i < count; i += 2) chunks_set_reserved(c, i, true);
+    transfer_want_all(&t);
+    transfer_start(&t, 0, &e);
+    for (uint32_t given = 0; !transfer_done(&t);) {
+        for (size_t i = 0; i < e.count; i++) {
+            struct transfer_effect now = e.items[i];
+            if (now.type == TRANSFER_CHECK) transfer_checked(&t, &now, 0, hash, hash, 0, &e);
+            if (now.type != TRANSFER_FETCH) continue;
+            transfer_bytes(&t, now.stream, now.len, 0, &e);
+            transfer_ended(&t, now.stream, &good, 0, &e);
+        }
+        e.count = 0;
+        if (chunks_next_given(c, &given)) transfer_given(&t, 0, given, 1, 0, &e);
+        assert_int_equal(transfer_deadline(&t) == UINT64_MAX, transfer_done(&t));
+    }
+    assert_int_equal(t.fetched_bytes, (uint64_t)count / 2 * CHUNKS_BYTES_MAX);
+    assert_int_equal(transfer_missing_bytes(&t), 0);
+    transfer_deinit(&t);
+    transfer_effects_deinit(&e);
+    return (double)(clock() - begin) / CLOCKS_PER_SEC;
+}
+
+/* 431 GB, as a model of 405 billion parameters has in eight bits, are 102,758 chunks. */
+static void so_many_chunks_take_no_longer_each(void **state) {
+    double few = seconds_for(12844), many = seconds_for(102758);
+    print_message("12,844 chunks: %.3f s, 102,758: %.3f s\n", few, many);
+    assert_true(many < 30 * few + 0.1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_byte_is_hashed_once),
@@ -350,6 +395,7 @@ int main(void) {
         cmocka_unit_test(a_wrong_chunk_of_another_node_is_found_alone),
         cmocka_unit_test(a_part_stays_proven_and_proves_to_others),
         cmocka_unit_test(what_is_here_is_compared_with_what_others_know),
+        cmocka_unit_test(so_many_chunks_take_no_longer_each),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
