@@ -8,7 +8,7 @@
 #include "node/pulled.h"
 #include "os/clock.h"
 
-enum { IDLE_US = 30000000 };
+enum { IDLE_US = 30000000, SEARCHES_MAX = 16 };
 
 struct depot {
     struct depot *next;
@@ -167,6 +167,13 @@ static void begin_search(struct stock *s, const uint8_t *fingerprint, const char
     aside_go(s->asides, &x->aside);
 }
 
+/* Each takes a thread. */
+static bool may_search(const struct stock *s) {
+    size_t count = 0;
+    for (const struct search *x = s->searches; x; x = x->next) count++;
+    return count < SEARCHES_MAX;
+}
+
 struct parcel *depot_obtain(struct stock *s, const uint8_t *fingerprint, const char *name, bool *sought) {
     *sought = false;
     struct parcel *open = depot_find_open(s, fingerprint);
@@ -174,6 +181,7 @@ struct parcel *depot_obtain(struct stock *s, const uint8_t *fingerprint, const c
     if (open) return open;
     struct search *x = s->searches;
     while (x && memcmp(x->fingerprint, fingerprint, sizeof x->fingerprint) != 0) x = x->next;
+    if (x == NULL && !may_search(s)) return NULL;
     if (x == NULL) begin_search(s, fingerprint, name);
     *sought = x == NULL || !x->over;
     return NULL;

@@ -7,11 +7,13 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "engine/model_file.h"
 #include "engine/share.h"
 #include "engine/source.h"
 #include "engine/weights.h"
+#include "node/chain.h"
 #include "node/hold.h"
 #include "node/hub.h"
 #include "node/mates.h"
@@ -114,19 +116,6 @@ static int make_owners(struct pull *p, struct error *error) {
     return p->owners ? 0 : error_set(error, ERR_NOMEM, "out of memory");
 }
 
-/* Runs of another plan began and ended elsewhere. A hash that was handed to this node is true under any plan. */
-static void forget_chains(struct pull *p) {
-    for (size_t i = 0; i < p->parcel.manifest.file_count; i++) {
-        struct transfer_file *f = &p->parcel.transfer.files[i];
-        struct pull_chain *chain = &p->chain_states[i];
-        f->proof = f->hashed && !f->verified;
-        if (p->whole) continue;
-        f->chain = f->chain_awaited = chain->waits = false;
-        f->chain_round++;
-        chain->early = chain->taken && p->plan->members[p->owners[i][chain->taken_chunk]].node == mates_self(p->stock);
-    }
-}
-
 static void ask_members(struct pull *p);
 
 int hold_begin(struct pull *p, struct error *error) {
@@ -138,7 +127,8 @@ int hold_begin(struct pull *p, struct error *error) {
     int rc = model_file_open(&m, path, error);
     if (rc < 0) return rc;
     model_fingerprint(&m, fingerprint);
-    if (memcmp(fingerprint, p->plan->fingerprint, sizeof fingerprint) != 0)
+    if (p->plan->layer_count != m.params.layers ||
+        memcmp(fingerprint, p->plan->fingerprint, sizeof fingerprint) != 0)
         rc = error_set(error, ERR_STALE, "%s: the header is not the one that was planned with", p->plan->model);
     if (rc == 0) rc = source_open(&source, path, error);
     if (rc == 0) {
@@ -150,7 +140,7 @@ int hold_begin(struct pull *p, struct error *error) {
         source_close(&source);
     }
     model_deinit(&m);
-    if (rc == 0) forget_chains(p);
+    if (rc == 0) chain_forget(p);
     p->asked_us = 0;
     p->planned_us = clock_us();
     p->proof_us = 0;
@@ -350,7 +340,10 @@ static void take_map(struct pull *p, struct mate *from, const struct wire_store 
         assert(map != NULL);
         *map = (struct mate_map){.next = p->maps[m->file], .mate = from->number};
         p->maps[m->file] = map;
-        if (chunks_init(&map->chunks, mine->bytes) < 0) return;
+        if (chunks_init(&map->chunks, mine->bytes) < 0) {
+            drop_map(&p->maps[m->file]);
+            return;
+        }
     }
     if (chunks_read(&map->chunks, m->bytes, m->len, NULL) < 0) return;
     transfer_learn(&p->parcel.transfer, m->file, &map->chunks, &p->effects);
@@ -558,6 +551,14 @@ static void follow(struct pull *p, const struct mate *from, const struct wire_st
     pull_hold(p, plan, true, 0);
 }
 
+/* Is it of where the name says? By a plan the header is compared with the plan's. */
+static bool is_asked_for(const struct pull *p, const struct manifest *m) {
+    const struct origin *o = &m->origin;
+    if (p->plan) return true;
+    return strcasecmp(o->repo, p->origin.repo) == 0 && strcmp(o->revision, p->origin.revision) == 0 &&
+           strcmp(o->address, p->origin.address) == 0;
+}
+
 static void take_model(struct pull *p, struct mate *from, const struct wire_store *m) {
     struct manifest manifest;
     struct error why = {0};
@@ -583,6 +584,13 @@ static void take_model(struct pull *p, struct mate *from, const struct wire_stor
         log_warn(p->stock->options.log, "node %016llx: %s", (unsigned long long)from->node, why.text);
         return;
     }
+    if (!is_asked_for(p, &manifest)) {
+        log_warn(p->stock->options.log, "node %016llx gave another model's manifest for %s -> not taken",
+                 (unsigned long long)from->node, p->name);
+        inquiry_of(p, from->node)->model_absent = true;
+        manifest_deinit(&manifest);
+        return;
+    }
     p->asking = false;
     pull_take_manifest(p, &manifest);
     manifest_deinit(&manifest);
@@ -605,82 +613,6 @@ void hold_answer(struct pull *p, struct mate *from, const struct wire_store *m) 
     case WIRE_STORE_CHUNK: take_chunk(p, from, m); break;
     case WIRE_STORE_PROGRESS: take_progress(p, from, m); break;
     default: break;
-    }
-}
-
-/* ---- the chain ---- */
-
-static uint32_t end_of_run(const struct pull *p, uint32_t file, uint32_t begin) {
-    uint32_t end = begin, count = p->parcel.transfer.files[file].chunks.count;
-    while (end < count && p->owners[file][end] == p->owners[file][begin]) end++;
-    return end;
-}
-
-static void begin_chains(struct pull *p) {
-    for (uint32_t file = 0; file < p->parcel.manifest.file_count; file++) {
-        struct transfer_file *f = &p->parcel.transfer.files[file];
-        bool mine = f->chunks.count > 0 && p->plan->members[p->owners[file][0]].node == mates_self(p->stock);
-        if (f->proof && !f->chain && mine)
-            transfer_take_chain(&p->parcel.transfer, file, 0, end_of_run(p, file, 0), &p->effects);
-    }
-}
-
-void hold_chain_ended(struct pull *p, const struct hasher_job *job) {
-    uint32_t file = job->check.file, next = job->check.chunk + 1;
-    struct transfer_file *f = &p->parcel.transfer.files[file];
-    if (p->owners == NULL || job->check.round != f->chain_round || job->code < 0) return;
-    if (next == f->chunks.count) {
-        mates_tell_verified(p->stock, p->parcel.manifest.fingerprint, file, f->verified);
-        return;
-    }
-    struct pull_chain *chain = &p->chain_states[file];
-    chain->waits = true;
-    chain->next = next;
-    memcpy(chain->state, job->state, sizeof chain->state);
-}
-
-/* Handed on as soon as there is a link. */
-static void hand_on_chains(struct pull *p) {
-    for (uint32_t file = 0; file < p->parcel.manifest.file_count; file++) {
-        struct pull_chain *chain = &p->chain_states[file];
-        if (!chain->waits) continue;
-        struct wire_store m = {.type = WIRE_STORE_CHAIN, .file = file, .chunk = chain->next};
-        memcpy(m.fingerprint, p->parcel.manifest.fingerprint, sizeof m.fingerprint);
-        memcpy(m.hash, chain->state, sizeof m.hash);
-        struct mate *to = mates_find(p->stock, p->plan->members[p->owners[file][chain->next]].node);
-        if (to && mates_send(to, &m)) chain->waits = false;
-    }
-}
-
-static void take_chain(struct pull *p, uint32_t file, uint32_t chunk) {
-    struct transfer_file *f = &p->parcel.transfer.files[file];
-    if (chunk >= f->chunks.count || f->verified) return;
-    transfer_take_chain(&p->parcel.transfer, file, chunk, end_of_run(p, file, chunk), &p->effects);
-}
-
-void hold_chain(struct pull *p, const struct wire_store *m) {
-    struct error why;
-    if (m->file >= p->parcel.manifest.file_count) return;
-    struct pull_chain *chain = &p->chain_states[m->file];
-    if (m->type == WIRE_STORE_VERIFIED && m->state) {
-        transfer_verified(&p->parcel.transfer, m->file, &p->effects);
-    } else if (m->type == WIRE_STORE_VERIFIED) {
-        error_set(&why, ERR_STALE, "the bytes that came do not have the SHA-256 that the hub tells for the file");
-        pull_fail(p, &why);
-    } else {
-        memcpy(chain->seed, m->hash, sizeof chain->seed);
-        chain->early = p->owners == NULL; /* the plan is not read yet */
-        chain->taken = m->chunk < p->parcel.transfer.files[m->file].chunks.count;
-        chain->taken_chunk = m->chunk;
-        if (p->owners) take_chain(p, m->file, m->chunk);
-    }
-}
-
-static void take_early_chains(struct pull *p) {
-    for (uint32_t file = 0; file < p->parcel.manifest.file_count; file++) {
-        struct pull_chain *chain = &p->chain_states[file];
-        if (chain->early) take_chain(p, file, chain->taken_chunk);
-        chain->early = false;
     }
 }
 
@@ -761,10 +693,7 @@ void hold_turn(struct pull *p, uint64_t now_us) {
     if (p->state == STOCK_PLANNING && p->followed) ask_followed(p, now_us);
     if (p->owners) {
         if (p->all) send_holds(p);
-        mates_hand_over(p->stock, p);
-        take_early_chains(p);
-        begin_chains(p);
-        hand_on_chains(p);
+        chain_turn(p);
     }
     if (p->from_peers && now_us >= p->feed_us) feed(p, now_us);
     if (p->owners && p->all) watch_members(p, now_us);
@@ -784,8 +713,7 @@ bool hold_bytes_here(const struct pull *p) {
 
 bool hold_done(struct pull *p, uint64_t now_us) {
     bool proven = transfer_done(&p->parcel.transfer);
-    for (size_t i = 0; p->owners && i < p->parcel.manifest.file_count; i++)
-        if (p->chain_states[i].waits) return false; /* the next one waits for it */
+    if (p->owners && chain_is_awaited(p)) return false;
     if (!proven && hold_bytes_here(p)) {
         if (p->proof_us == 0) p->proof_us = now_us + PROOF_US;
         if (now_us >= p->proof_us) {

@@ -13,9 +13,7 @@ void hold_turn(struct pull *p, uint64_t now_us);
 bool hold_done(struct pull *p, uint64_t now_us);
 bool hold_bytes_here(const struct pull *p); /* what is wanted, if it is not proven yet */
 void hold_chunk_ready(struct pull *p, uint32_t file, uint32_t chunk);
-void hold_chain_ended(struct pull *p, const struct hasher_job *job);
 void hold_answer(struct pull *p, struct mate *from, const struct wire_store *m);
-void hold_chain(struct pull *p, const struct wire_store *m);
 /* What came from there does not have its hash. */
 void hold_wrong(struct pull *p, uint32_t file, uint32_t chunk, uint16_t giver);
 void hold_mate_lost(struct pull *p, const struct mate *lost);

@@ -6,7 +6,7 @@
 
 #include "os/clock.h"
 
-enum { PAGE_BYTES_MAX = 64 << 20, PAGE_TRIES = 6, UNREACHABLE_TRIES = 2 };
+enum { PAGE_BYTES_MAX = 64 << 20, PAGES_MAX = 1000, PAGE_TRIES = 6, UNREACHABLE_TRIES = 2 };
 
 void hub_cancel(struct pull *p) {
     if (p->page) fetch_cancel(p->page);
@@ -59,6 +59,23 @@ static bool try_again(struct pull *p, const struct fetch_reply *reply, const str
     return true;
 }
 
+/* The list goes on where it began, whichever host its link names: the token is for the hub alone, and so is the way to
+ * addresses of this network. */
+static void turn_page(struct pull *p, const char *next) {
+    const char *hub = p->stock->options.hub, *host = strstr(next, "://");
+    const char *path = host ? strchr(host + 3, '/') : next[0] == '/' ? next : NULL;
+    const char *hub_path = strchr(strstr(hub, "://") + 3, '/');
+    struct error why;
+    if (path == NULL || ++p->pages == PAGES_MAX) {
+        error_set(&why, ERR_INVALID, "%.200s: the hub's list of its files does not end", p->origin.repo);
+        pull_fail(p, &why);
+        return;
+    }
+    size_t len = hub_path ? (size_t)(hub_path - hub) : strlen(hub);
+    snprintf(p->page_url, sizeof p->page_url, "%.*s%.1500s", (int)(len < 500 ? len : 500), hub, path);
+    fetch_page(p);
+}
+
 static void on_page_done(void *context, const struct fetch_reply *reply, const struct error *error) {
     struct pull *p = context;
     struct error why = *error;
@@ -76,8 +93,7 @@ static void on_page_done(void *context, const struct fetch_reply *reply, const s
     if (why.code) {
         hub_explain(p, reply, &why);
     } else if (listing_read(&p->listing, text_str(&p->body), p->body.len, &why) == 0 && reply->next[0]) {
-        snprintf(p->page_url, sizeof p->page_url, "%s", reply->next);
-        fetch_page(p);
+        turn_page(p, reply->next);
         return;
     }
     if (why.code == 0 && listing_choose(&p->listing, &p->origin, &why) < 0)
@@ -153,7 +169,7 @@ void hub_ask(struct pull *p) {
     struct text url = {0};
     listing_deinit(&p->listing);
     p->old_form = false;
-    p->page_tries = 0;
+    p->page_tries = p->pages = 0;
     if (!p->origin.repo[0]) {
         if (list_address(p, &why) < 0)
             pull_fail(p, &why);
@@ -168,6 +184,12 @@ void hub_ask(struct pull *p) {
 }
 
 static void after_listing(struct pull *p) {
+    struct error why;
+    if (p->listing.count > MANIFEST_FILES_MAX) {
+        error_set(&why, ERR_LIMIT, "%.200s: the model has too many files", p->origin.repo);
+        pull_fail(p, &why);
+        return;
+    }
     for (p->probing = 0; p->probing < p->listing.count; p->probing++)
         if (p->listing.files[p->probing].bytes == 0) {
             probe(p);

@@ -9,20 +9,14 @@
 #include <unistd.h>
 
 #include "node/census.h"
+#include "node/chain.h"
 #include "node/depot.h"
 #include "node/hold.h"
 #include "node/mates.h"
 #include "os/clock.h"
 #include "os/file.h"
 
-enum {
-    DIAL_US = 1000000,
-    STRANGER_US = 5000000,
-    HANDED_US = 60000000,
-    FAVOURS_MAX = 64,
-    PARKED_MAX = 1024,
-    HANDED_MAX = 1024,
-};
+enum { DIAL_US = 1000000, STRANGER_US = 5000000, FAVOURS_MAX = 64, PARKED_MAX = 1024 };
 
 struct arrival {
     struct arrival *next;
@@ -43,14 +37,6 @@ struct parked {
     struct parked *next;
     uint16_t mate;
     struct wire_store message;
-};
-
-/* The hash of a file so far, given to this node to go on with before the model is open here. */
-struct handed {
-    struct handed *next;
-    uint64_t until_us; /* then nobody waits for it any more */
-    uint8_t fingerprint[WIRE_FINGERPRINT_BYTES], hash[WIRE_STORE_STATE_BYTES];
-    uint32_t file, chunk;
 };
 
 /* ---- sending ---- */
@@ -91,6 +77,10 @@ static void give_model(struct stock *s, struct mate *to, const struct wire_store
     mates_send(to, &answer);
     text_deinit(&json);
 }
+
+_Static_assert(CHUNKS_HEADER_BYTES + CHUNKS_FILE_BYTES_MAX / CHUNKS_BYTES_MAX * CHUNKS_RECORD_BYTES <=
+                   WIRE_STORE_MAP_BYTES_MAX,
+               "every map fits into a message");
 
 static void give_map(struct stock *s, struct mate *to, const struct wire_store *m) {
     struct parcel *p = depot_find_open(s, m->fingerprint);
@@ -249,52 +239,6 @@ void mates_tell_verified(struct stock *s, const uint8_t *fingerprint, uint32_t f
     for (struct mate *to = s->mates; to; to = to->next) mates_send(to, &m);
 }
 
-static bool is_handed(const struct handed *h, const uint8_t *fingerprint) {
-    return memcmp(h->fingerprint, fingerprint, sizeof h->fingerprint) == 0;
-}
-
-/* The plan or the model's manifest may still be on its way here. */
-static void keep_handed(struct stock *s, const struct wire_store *m) {
-    struct handed **at = &s->handed;
-    size_t count = 0;
-    for (; *at && !(is_handed(*at, m->fingerprint) && (*at)->file == m->file); at = &(*at)->next) count++;
-    struct handed *h = *at;
-    if (h == NULL && count >= HANDED_MAX) return;
-    if (h == NULL) h = *at = calloc(1, sizeof *h);
-    assert(h != NULL);
-    *h = (struct handed){
-        .next = h->next, .until_us = clock_us() + HANDED_US, .file = m->file, .chunk = m->chunk};
-    memcpy(h->fingerprint, m->fingerprint, sizeof h->fingerprint);
-    memcpy(h->hash, m->hash, sizeof h->hash);
-}
-
-void mates_hand_over(struct stock *s, struct pull *p) {
-    for (struct handed **at = &s->handed; *at;) {
-        struct handed *h = *at;
-        if (!is_handed(h, p->parcel.manifest.fingerprint)) {
-            at = &h->next;
-            continue;
-        }
-        struct wire_store m = {.type = WIRE_STORE_CHAIN, .file = h->file, .chunk = h->chunk};
-        memcpy(m.hash, h->hash, sizeof m.hash);
-        *at = h->next;
-        free(h);
-        hold_chain(p, &m);
-    }
-}
-
-static void forget_handed(struct stock *s, uint64_t now_us) {
-    for (struct handed **at = &s->handed; *at;) {
-        struct handed *h = *at;
-        if (now_us < h->until_us) {
-            at = &h->next;
-            continue;
-        }
-        *at = h->next;
-        free(h);
-    }
-}
-
 /* Where the file is known to be right, its hash need not come round any further. */
 static void take_chain(struct stock *s, const struct wire_store *m) {
     const struct parcel *parcel = depot_find_open(s, m->fingerprint);
@@ -303,9 +247,9 @@ static void take_chain(struct stock *s, const struct wire_store *m) {
     if (m->type == WIRE_STORE_CHAIN && known)
         mates_tell_verified(s, m->fingerprint, m->file, true);
     else if (p && p->open)
-        hold_chain(p, m);
+        chain_take(p, m);
     else if (m->type == WIRE_STORE_CHAIN)
-        keep_handed(s, m);
+        chain_keep(s, m);
 }
 
 /* ---- messages ---- */
@@ -525,7 +469,7 @@ void mates_turn(struct stock *s, uint64_t now_us) {
         *at = m->next;
         lose(s, m);
     }
-    forget_handed(s, now_us);
+    chain_forget_kept(s, now_us);
     depot_close_idle(s, now_us);
 }
 
@@ -542,6 +486,6 @@ void mates_free(struct stock *s) {
         free(s->parked);
         s->parked = next;
     }
-    forget_handed(s, UINT64_MAX);
+    chain_forget_kept(s, UINT64_MAX);
     depot_close_all(s);
 }

@@ -36,8 +36,6 @@ bool mates_send(struct mate *m, struct wire_store *message); /* false: it does n
 /* It is known whether the model is here: those who asked are answered. */
 void mates_sought(struct stock *s, const uint8_t *fingerprint);
 void mates_take_reading(struct stock *s, const struct depot_reading *r); /* whoever asked for it gets it */
-/* What was handed to this node of the hashes of the pull's files, before it was open, is the pull's. */
-void mates_hand_over(struct stock *s, struct pull *p);
 /* To all: the hash of the whole file is known to be right, or wrong. */
 void mates_tell_verified(struct stock *s, const uint8_t *fingerprint, uint32_t file, bool right);
 /* A chunk is here: whoever waits for it gets it. */

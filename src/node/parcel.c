@@ -93,6 +93,19 @@ int parcel_record(struct parcel *p, uint32_t file, uint32_t chunk, uint32_t coun
 
 /* ---- files ---- */
 
+/* What is another model's as well stays as it is. */
+static int open_anew(struct parcel *p, uint32_t file, const char *map, struct error *error) {
+    const char *const names[] = {manifest_file_name(&p->manifest, file), map};
+    int *const descriptors[] = {&p->files[file].data, &p->files[file].map};
+    for (size_t i = 0; i < 2; i++) {
+        close(*descriptors[i]);
+        unlinkat(p->folder, names[i], 0);
+        *descriptors[i] = openat(p->folder, names[i], O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+        if (*descriptors[i] < 0) return fail(p->path, names[i], error);
+    }
+    return 0;
+}
+
 static int open_file(struct parcel *p, uint32_t file, struct error *error) {
     const char *name = manifest_file_name(&p->manifest, file);
     char map[ORIGIN_NAME_BYTES + 8];
@@ -104,6 +117,7 @@ static int open_file(struct parcel *p, uint32_t file, struct error *error) {
     f->data = openat(p->folder, name, flags, 0644);
     if (f->data < 0 || f->map < 0 || fstat(f->data, &st) < 0) return fail(p->path, name, error);
     if ((uint64_t)st.st_size != p->manifest.files[file].bytes) { /* another file, or none yet */
+        if (st.st_nlink > 1 && open_anew(p, file, map, error) < 0) return error->code;
         if (ftruncate(f->data, 0) < 0 || ftruncate(f->data, (off_t)p->manifest.files[file].bytes) < 0) {
             int rc = fail(p->path, name, error);
             unlinkat(p->folder, name, 0);

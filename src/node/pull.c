@@ -9,6 +9,7 @@
 #include "engine/model_file.h"
 #include "model/gguf.h"
 #include "model/safetensors.h"
+#include "node/chain.h"
 #include "node/depot.h"
 #include "node/hold.h"
 #include "node/hub.h"
@@ -467,7 +468,7 @@ void pull_checked(struct hasher_job *job) {
     p->jobs--;
     transfer_checked(&p->parcel.transfer, &job->check, job->code, job->hash, job->state, clock_us(), &p->effects);
     if (p->parcel.transfer.mended > mended) keep_loss(p);
-    if (job->chain && (job->handed_on || job->last)) hold_chain_ended(p, job);
+    if (job->chain && (job->handed_on || job->last)) chain_ended(p, job);
     free(job);
 }
 

@@ -59,7 +59,7 @@ struct pull {
     bool old_form; /* the hub is asked for its older description */
     bool paging;
     size_t probing;
-    unsigned page_tries;
+    unsigned page_tries, pages;
     uint64_t page_retry_us; /* 0: not waiting */
     char page_url[2048];
 

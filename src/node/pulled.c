@@ -26,7 +26,8 @@ static bool goes_by(const struct manifest *m, const struct origin *origin) {
 static bool holds(struct pulled_search *s, const struct manifest *m) {
     for (size_t i = 0; m->complete && i < m->file_count; i++) {
         const struct listing_file *f = &m->files[i];
-        if (!f->hashed || memcmp(f->sha256, s->file->sha256, sizeof f->sha256) != 0) continue;
+        if (!f->hashed || f->bytes != s->file->bytes || memcmp(f->sha256, s->file->sha256, sizeof f->sha256) != 0)
+            continue;
         snprintf(s->name, sizeof s->name, "%s", manifest_file_name(m, i));
         return true;
     }

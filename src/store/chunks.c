@@ -12,7 +12,7 @@ static const char magic[8] = "CRVNMAP1";
 int chunks_init(struct chunks *c, uint64_t bytes) {
     *c = (struct chunks){.bytes = bytes, .chunk_bytes = CHUNKS_BYTES_MIN};
     while (c->chunk_bytes < CHUNKS_BYTES_MAX && bytes / c->chunk_bytes > CHUNKS_AIM) c->chunk_bytes *= 2;
-    if (bytes > 1ull << 44) return ERR_LIMIT;
+    if (bytes > CHUNKS_FILE_BYTES_MAX) return ERR_LIMIT;
     c->count = (uint32_t)((bytes + c->chunk_bytes - 1) / c->chunk_bytes);
     c->items = calloc(c->count + 1, sizeof *c->items);
     c->sums.unproven = c->count;

@@ -21,6 +21,7 @@ enum {
     CHUNKS_BYTES_MIN = 64 << 10,
     CHUNKS_BYTES_MAX = 4 << 20,
 };
+#define CHUNKS_FILE_BYTES_MAX (400000ull * CHUNKS_BYTES_MAX) /* 1.7 TB */
 
 enum chunk_state {
     CHUNK_OPEN,     /* `have` bytes of it are here */
@@ -58,7 +59,7 @@ struct chunks {
     uint32_t next, next_given; /* no chunk before it is for chunks_next_run, chunks_next_given */
 };
 
-/* 0 or ERR_NOMEM; ERR_LIMIT for files beyond what the map can hold (2^44 bytes). */
+/* 0 or ERR_NOMEM; ERR_LIMIT for files of more than CHUNKS_FILE_BYTES_MAX: their map would not fit into a message. */
 int chunks_init(struct chunks *c, uint64_t bytes);
 void chunks_deinit(struct chunks *c);                         /* a zeroed struct is fine */
 uint32_t chunks_size(const struct chunks *c, uint32_t index); /* bytes of a chunk: the last one may be short */

@@ -135,28 +135,24 @@ static bool keep(struct listing *l, const struct listing_file *kept, size_t coun
 
 /* All parts of what `first` begins, which is a whole file more often than not. */
 static int choose_parts(struct listing *l, const struct listing_file *first, struct error *error) {
-    unsigned part = 1, count = 1;
+    unsigned part = 1, count = 1, of = 1, missing = 0;
     bool split = gguf_part(first->path, &part, &count);
     size_t stem = strlen(first->path) - strlen("-00001-of-00001.gguf"), found = 0;
-    unsigned missing = 0;
     struct listing_file *parts = calloc(count, sizeof *parts);
     if (parts == NULL) return error_set(error, ERR_NOMEM, "out of memory");
-    for (unsigned want = 1; want <= count; want++) {
-        size_t before = found;
-        for (size_t i = 0; i < l->count && found == before; i++) {
-            const struct listing_file *f = &l->files[i];
-            unsigned of;
-            bool same = split ? gguf_part(f->path, &part, &of) && part == want && of == count &&
-                                    strncmp(f->path, first->path, stem) == 0
-                              : f == first;
-            if (same) parts[found++] = *f;
-        }
-        if (found == before && missing == 0) missing = want;
+    for (size_t i = 0; i < l->count; i++) {
+        const struct listing_file *f = &l->files[i];
+        bool same = split ? gguf_part(f->path, &part, &of) && of == count && strncmp(f->path, first->path, stem) == 0
+                          : f == first;
+        if (!same || parts[part - 1].path[0]) continue;
+        parts[part - 1] = *f;
+        found++;
     }
+    while (missing < count && parts[missing].path[0]) missing++;
     int rc = 0;
     if (found < count)
         rc = error_set(error, ERR_NOT_FOUND, "%.300s: only %zu of its %u parts are there, part %u is missing",
-                       first->path, found, count, missing);
+                       first->path, found, count, missing + 1);
     else if (!keep(l, parts, count, error))
         rc = ERR_NOMEM;
     free(parts);

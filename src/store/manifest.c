@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/hex.h"
 
@@ -57,11 +58,12 @@ void manifest_folder(const struct manifest *m, char out[ORIGIN_FOLDER_BYTES]) {
 
 static int check_files(const struct manifest *m, struct error *error) {
     if (m->file_count > MANIFEST_FILES_MAX) return error_set(error, ERR_LIMIT, "the model has too many files");
-    for (size_t i = 0; i < m->file_count; i++)
-        for (size_t j = 0; j < i; j++)
-            if (strcmp(manifest_file_name(m, i), manifest_file_name(m, j)) == 0)
-                return error_set(error, ERR_INVALID, "two of the model's files are called %.200s",
-                                 manifest_file_name(m, i));
+    for (size_t i = 0; i < m->file_count; i++) {
+        const char *name = manifest_file_name(m, i);
+        bool taken = strcasecmp(name, MANIFEST_NAME) == 0; /* lies beside them */
+        for (size_t j = 0; j < i; j++) taken |= strcmp(name, manifest_file_name(m, j)) == 0;
+        if (taken) return error_set(error, ERR_INVALID, "two of the model's files are called %.200s", name);
+    }
     return 0;
 }
 

@@ -142,6 +142,11 @@ static uint64_t hash_of(const struct origin *o) {
     return value;
 }
 
+/* A slash becomes two dashes: what has some already could be taken for another's. */
+static bool looks_like_slash(const char *text) {
+    return strstr(text, "--") != NULL || strstr(text, "-/") != NULL || strstr(text, "/-") != NULL;
+}
+
 void origin_folder(const struct origin *o, char out[ORIGIN_FOLDER_BYTES]) {
     char plain_text[ORIGIN_FOLDER_BYTES];
     char file[ORIGIN_NAME_BYTES];
@@ -149,7 +154,7 @@ void origin_folder(const struct origin *o, char out[ORIGIN_FOLDER_BYTES]) {
     int len = o->repo[0] ? snprintf(plain_text, sizeof plain_text, "%s%s%s", o->repo, *o->quant || *o->file ? "=" : "",
                                     *o->file ? o->file : o->quant)
                          : snprintf(plain_text, sizeof plain_text, "%.200s", file);
-    bool exact = o->repo[0] && len < 160 && strcmp(o->revision, "main") == 0;
+    bool exact = o->repo[0] && len < 160 && strcmp(o->revision, "main") == 0 && !looks_like_slash(plain_text);
     size_t at = 0;
     for (const char *c = plain_text; *c && at < 160; c++) {
         bool kept = isalnum((unsigned char)*c) || strchr("._-=", *c) != NULL;

@@ -132,7 +132,8 @@ class HubHandler(Handler):
         begin = int(query.get("cursor", ["0"])[0])
         page, headers = entries[begin:begin + hub.page], {}
         if begin + hub.page < len(entries):
-            headers["Link"] = f'<{hub.url}{urlsplit(self.path).path}?cursor={begin + hub.page}>; rel="next"'
+            address = (hub.next_url or hub.url) + urlsplit(self.path).path
+            headers["Link"] = f'<{address}?cursor={begin + hub.page}>; rel="next"'
         return self.reply(200, json.dumps(page).encode(), **headers)
 
     def resolve(self, repo, path):
@@ -223,6 +224,7 @@ class Hub:
     def __init__(self, rate=0, host="127.0.0.1"):
         self.repos, self.gated, self.links = {}, {}, {}
         self.tree, self.ranges, self.page, self.redirect = True, True, 1000, None
+        self.next_url = None  # where it says that a list goes on, if it is not here
         self.faults, self.hub_faults, self.requests = [], [], []
         self.served = self.asked = 0  # bytes that left (and may be lost on the way), bytes that were asked for
         self.rate, self.due, self.host = rate, 0.0, host

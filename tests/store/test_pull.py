@@ -207,6 +207,34 @@ def test_a_hub_that_lies_about_a_size(home, hub, repo, model):
         home.cli("rm", "org/repo")
 
 
+def test_a_hub_that_tells_another_models_hash_takes_nothing_from_it(home, hub, repo, model):
+    home.cli("pull", repo)
+    (path,) = (home.path / "models").glob("*/*.gguf")
+    other = hub.add("evil/repo", "m-Q8_0.gguf", b"GGUF" + bytes(1000))
+    other.lie = hub.repos[repo]["m-Q8_0.gguf"].sha256
+    home.fails("pull", "evil/repo")
+    other.lie_size = model.stat().st_size - 1
+    home.fails("pull", "evil/repo")
+    assert path.read_bytes() == model.read_bytes()
+    home.cli("pull", repo, "--check")
+    assert [listed["name"] for listed in home.json("list")] == [repo]
+
+
+def test_a_list_goes_on_at_the_hub_alone(tmp_path, hub, repo, model):
+    home = Home(tmp_path / "home", hub, HF_TOKEN="hf_secret")
+    hub.gated[repo] = "hf_secret"
+    hub.page = 1
+    with hubs.Hub() as other:
+        hub.next_url = other.url
+        home.cli("pull", repo)
+        assert other.requests == [] and home.json("list")[0]["size_bytes"] == model.stat().st_size
+
+
+def test_a_list_without_an_end_is_left(home, hub, repo):
+    hub.page = 0
+    assert "does not end" in home.fails("pull", repo)
+
+
 def test_a_file_too_long_for_the_disk_leaves_nothing(home, hub, repo):
     def short_files():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

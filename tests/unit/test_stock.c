@@ -37,7 +37,7 @@ struct other {
 };
 
 struct scene {
-    char home[64];
+    char home[64], hub_address[64];
     struct maker file;
     struct chunks chunks;
     struct manifest manifest;
@@ -171,14 +171,14 @@ static void make_model(struct scene *s) {
     tiny_close(&m);
 }
 
-static void open_hub(struct scene *s, char address[64]) {
+static void open_hub(struct scene *s) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof at;
     s->hub = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     assert_int_equal(bind(s->hub, (struct sockaddr *)&at, len), 0);
     assert_int_equal(listen(s->hub, 8), 0);
     assert_int_equal(getsockname(s->hub, (struct sockaddr *)&at, &len), 0);
-    snprintf(address, 64, "http://127.0.0.1:%u", ntohs(at.sin_port));
+    snprintf(s->hub_address, sizeof s->hub_address, "http://127.0.0.1:%u", ntohs(at.sin_port));
 }
 
 static void join_other(struct scene *s, struct other *o, uint64_t node) {
@@ -202,14 +202,13 @@ static void join_other(struct scene *s, struct other *o, uint64_t node) {
 static struct scene *set_scene(void) {
     static const uint64_t nodes[] = {SELF, HOLDER, FETCHER};
     struct scene *s = calloc(1, sizeof *s);
-    char hub[64];
     snprintf(s->home, sizeof s->home, "/tmp/caravan-stock-XXXXXX");
     assert_non_null(mkdtemp(s->home));
     make_model(s);
-    open_hub(s, hub);
+    open_hub(s);
     s->log = (struct log){count_warning, s, LOG_INFO};
     struct stock_options options = {.home = s->home,
-                                    .hub = hub,
+                                    .hub = s->hub_address,
                                     .agent = "test",
                                     .log = &s->log,
                                     .changed = nothing,
@@ -236,7 +235,7 @@ static void end_scene(struct scene *s) {
 }
 
 /* The second layer is for this node, what comes before it for the one that is to fetch. */
-static void hold(struct scene *s) {
+static struct wire_plan plan_of(const struct scene *s) {
     struct wire_plan plan = {.model = "org/repo",
                              .context = 256,
                              .parallel = 1,
@@ -248,6 +247,11 @@ static void hold(struct scene *s) {
                              .members = {{.node = FETCHER, .share = WIRE_SHARE_ONE},
                                          {.node = SELF, .share = WIRE_SHARE_ONE}}};
     memcpy(plan.fingerprint, s->manifest.fingerprint, sizeof plan.fingerprint);
+    return plan;
+}
+
+static void hold(struct scene *s) {
+    struct wire_plan plan = plan_of(s);
     assert_true(wire_plan_valid(&plan));
     assert_int_equal(stock_hold(s->stock, &plan, false, NULL), 0);
 }
@@ -396,6 +400,33 @@ static void a_hash_that_is_handed_before_the_plan_is_known_is_kept(void **state)
     end_scene(s);
 }
 
+/* Whoever is asked by a name and answers with another model. */
+static void another_models_manifest_is_not_taken(void **state) {
+    struct scene *s = set_scene();
+    snprintf(s->manifest.origin.repo, sizeof s->manifest.origin.repo, "evil/repo");
+    assert_int_equal(stock_pull(s->stock, "org/repo", true, NULL), 0);
+    while (s->knocks == 0)
+        for (size_t i = 0; i < OTHERS; i++) play(s, &s->others[i]);
+    struct stock_view view;
+    assert_true(stock_find(s->stock, "org/repo", &view));
+    assert_int_equal(view.state, STOCK_LISTING); /* by the hub */
+    end_scene(s);
+}
+
+static void a_plan_with_more_layers_than_the_model_is_refused(void **state) {
+    struct scene *s = set_scene();
+    struct stock_view view = {0};
+    struct wire_plan plan = plan_of(s);
+    plan.layer_count = plan.stages[1].layer_end = 40;
+    assert_true(wire_plan_valid(&plan));
+    assert_int_equal(stock_hold(s->stock, &plan, false, NULL), 0);
+    while (view.state != STOCK_FAILED) {
+        for (size_t i = 0; i < OTHERS; i++) play(s, &s->others[i]);
+        assert_true(stock_find_held(s->stock, s->manifest.fingerprint, &view));
+    }
+    end_scene(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_member_that_does_not_know_the_plan_is_asked_again),
@@ -404,6 +435,8 @@ int main(void) {
         cmocka_unit_test(what_others_know_to_be_right_waits_for_no_hash),
         cmocka_unit_test(a_hash_that_is_handed_before_the_manifest_is_here_is_kept),
         cmocka_unit_test(a_hash_that_is_handed_before_the_plan_is_known_is_kept),
+        cmocka_unit_test(another_models_manifest_is_not_taken),
+        cmocka_unit_test(a_plan_with_more_layers_than_the_model_is_refused),
     };
     return cmocka_run_group_tests_name("stock", tests, NULL, NULL);
 }

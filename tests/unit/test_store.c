@@ -1,15 +1,22 @@
-/* Model names: what a file is called, precedence of folders, the catalog, suggestions. */
+/* Model names: what a file is called, precedence of folders, the catalog, suggestions; and what a hub may say. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
+#include "model/gguf_part.h"
 #include "store/catalog.h"
+#include "store/chunks.h"
+#include "store/manifest.h"
 #include "store/models.h"
 #include "store/origin.h"
+#include "wire/store.h"
 
 static const struct catalog_entry *default_model(void) { return catalog_find("smollm2:135m"); }
 
@@ -112,6 +119,71 @@ static void the_catalog_can_be_pulled(void **state) {
     assert_int_equal(catalog_needs(default_model(), 100000, 2), 98362432 + 2ull * 8192 * 30 * 3 * 128 * 2);
 }
 
+/* ---- what a hub may say ---- */
+
+static struct origin origin_of(const char *name) {
+    struct origin o;
+    assert_int_equal(origin_parse(&o, name, NULL), 0);
+    return o;
+}
+
+static void folders_of_other_models_are_other_folders(void **state) {
+    static const char *const names[] = {"a--b/c", "a/b--c", "a-/b", "a/-b", "hf.co/a/b/x/m.gguf",
+                                        "hf.co/a/b/x--m.gguf"};
+    char folders[6][ORIGIN_FOLDER_BYTES];
+    for (size_t i = 0; i < 6; i++) {
+        struct origin o = origin_of(names[i]);
+        origin_folder(&o, folders[i]);
+        for (size_t k = 0; k < i; k++) assert_string_not_equal(folders[i], folders[k]);
+    }
+    struct origin plain = origin_of("org/repo:Q4_K_M");
+    origin_folder(&plain, folders[0]);
+    assert_string_equal(folders[0], "org--repo=Q4_K_M");
+}
+
+/* A list as long as it may be, of which one name promises as many parts as there can be. */
+static void a_file_of_many_parts_is_judged_quickly(void **state) {
+    struct listing l = {.files = calloc(LISTING_FILES_MAX, sizeof *l.files), .count = LISTING_FILES_MAX};
+    struct origin o = origin_of("org/repo");
+    struct error error = {0};
+    for (size_t i = 0; i < l.count; i++)
+        snprintf(l.files[i].path, sizeof l.files[i].path, "m-Q8_0-%05zu-of-99999.gguf", i < 7 ? i + 1 : i + 2);
+    clock_t begin = clock();
+    assert_int_equal(listing_choose(&l, &o, &error), ERR_NOT_FOUND);
+    assert_true(clock() - begin < 5 * CLOCKS_PER_SEC);
+    assert_non_null(strstr(error.text, "only 20000 of its 99999 parts are there, part 8 is missing"));
+    listing_deinit(&l);
+}
+
+static void files_do_not_take_the_manifests_place(void **state) {
+    static const char json[] = "[{\"type\": \"file\", \"path\": \"x/Manifest.json\", \"size\": 5}]";
+    struct listing l = {0};
+    struct manifest m = {0};
+    assert_int_equal(listing_read(&l, json, strlen(json), NULL), 0);
+    assert_int_equal(l.count, 1);
+    assert_int_equal(manifest_take_files(&m, &l, NULL), ERR_INVALID);
+    manifest_deinit(&m);
+}
+
+static void a_map_fits_into_a_message(void **state) {
+    struct chunks c;
+    assert_int_equal(chunks_init(&c, CHUNKS_FILE_BYTES_MAX), 0);
+    assert_true(chunks_map_bytes(&c) <= WIRE_STORE_MAP_BYTES_MAX);
+    chunks_deinit(&c);
+    assert_int_equal(chunks_init(&c, CHUNKS_FILE_BYTES_MAX + 1), ERR_LIMIT);
+}
+
+static void names_of_parts(void **state) {
+    unsigned part = 0, count = 0;
+    assert_true(gguf_part("/x-00001-of-00002.gguf/m-00002-of-00005.gguf", &part, &count));
+    assert_true(part == 2 && count == 5);
+    static const char *const others[] = {"m.gguf", "-00001-of-00002.gguf", "m-00000-of-00002.gguf",
+                                         "m-00003-of-00002.gguf", "m-0001-of-00002.gguf",
+                                         "m-00001-of-00002.gguf/m.gguf", "m-00001_of-00002.gguf",
+                                         "m-00001-of-00002.ggufx"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) assert_false(gguf_part(others[i], &part, &count));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_come_from_files),
@@ -121,6 +193,11 @@ int main(void) {
         cmocka_unit_test(a_file_of_another_size_is_not_the_catalogs),
         cmocka_unit_test(near_names_are_suggested),
         cmocka_unit_test(long_and_strange_names_are_refused),
+        cmocka_unit_test(folders_of_other_models_are_other_folders),
+        cmocka_unit_test(a_file_of_many_parts_is_judged_quickly),
+        cmocka_unit_test(files_do_not_take_the_manifests_place),
+        cmocka_unit_test(a_map_fits_into_a_message),
+        cmocka_unit_test(names_of_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
