@@ -39,12 +39,12 @@ sim:
 	@tools/build release tests/sim/sim
 	@build/tests/sim/sim $(SEEDS)
 
-# Random faults for SECONDS (600), printed seed; SEED=N repeats the draws.
+# Random faults for SECONDS (600), printed seed; SEED=N repeats the draws, AIM=throughput runs replicas of the model.
 chaos:
 	@tools/setup test
 	@tools/build release caravan
 	@tools/get-default-model
-	@.venv/bin/python tests/net/chaos.py --seconds $(SECONDS) $${SEED:+--seed $$SEED}
+	@.venv/bin/python tests/net/chaos.py --seconds $(SECONDS) $${SEED:+--seed $$SEED} $${AIM:+--for $$AIM}
 
 # A pull of a gigabyte through 200 random faults, printed seed; SEED=N repeats the draws.
 faults:

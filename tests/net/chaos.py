@@ -1,10 +1,10 @@
 """Chaos: nodes of a cluster are killed, frozen, cut off, muted and asked to leave at random while clients read answers.
 
-    chaos.py [--seconds N] [--seed N] [--folder DIR]
+    chaos.py [--seconds N] [--seed N] [--folder DIR] [--for throughput]
 
-Five nodes in network namespaces, the model on three of them; the fifth, where the clients ask, is left alone. Every
-answer must be, word for word, the one that a single node gave before. Prints the seed, each fault, and what it cost;
-ends with 1 if an answer differed or the cluster did not come to rest.
+Five nodes in network namespaces, the model on three of them, or for throughput in replicas; the fifth, where the
+clients ask, is left alone. Every answer must be, word for word, the one that a single node gave before. Prints the
+seed, each fault, and what it cost; ends with 1 if an answer differed or the cluster did not come to rest.
 """
 import argparse
 import random
@@ -23,6 +23,9 @@ from streams import Stream
 QUESTIONS = ["Tell me a long story about a dog.", "How do ships float?", "Write a poem about the sea."]
 TOKENS = 200
 STRUCK_MAX = 2  # nodes that are away at the same time
+# how the model is loaded; with so many requests multiplying limits, not reading weights: replicas are the best plan
+LOADS = {"latency": ["--nodes", 3], "throughput": ["--for", "throughput", "--parallel", 64, "--context", 512]}
+READERS = {"latency": 1, "throughput": 2}  # of each question
 
 
 class Fault:
@@ -114,7 +117,24 @@ def report(faults, readers):
                   f"{costs[-1]:.2f} s (most)")
 
 
-def chaos(folder, seconds, seed):
+def running(node):
+    """How many instances there are as a node sees it, if all are ready."""
+    instances = node.json("ps")
+    return len(instances) if all(i["state"] == "ready" for i in instances) else 0
+
+
+def as_planned(node):
+    """All replicas that the newest of them tells of are ready."""
+    return running(node) == max(node.json("ps"), key=lambda i: i["epoch"])["replicas"]
+
+
+def at_rest_with(nodes, aim):
+    """All nodes see the same: one instance that is ready, or replicas of it."""
+    counts = {running(node) for node in nodes}
+    return len(counts) == 1 and (counts == {1} if aim == "latency" else min(counts) > 1)
+
+
+def chaos(folder, seconds, seed, aim="latency"):
     print(f"seed {seed}: {seconds} s", flush=True)
     dice = random.Random(seed)
     with Network(5) as network:
@@ -123,26 +143,30 @@ def chaos(folder, seconds, seed):
             node.add_model(default_model())
         assert_all_see_all(nodes, 15)
         gateway = nodes[-1]
+        assert wait_until(lambda: all(n["read_bandwidth"] for n in gateway.nodes()), 60) is not None, gateway.nodes()
         gateway.cli("load", MODEL, "--nodes", 1)
         expected = [Stream(gateway, TOKENS, question=q).result() for q in QUESTIONS]
         gateway.cli("stop", MODEL)
-        gateway.cli("load", MODEL, "--nodes", 3)
+        gateway.cli("load", MODEL, *LOADS[aim])
+        assert wait_until(lambda: as_planned(gateway), 30) is not None, gateway.json("ps")
         until, faults = time.monotonic() + seconds, []
-        readers = [Reader(gateway, q, e, until) for q, e in zip(QUESTIONS, expected)]
+        print(f"{running(gateway)} instances", flush=True)
+        readers = [Reader(gateway, q, e, until) for q, e in list(zip(QUESTIONS, expected)) * READERS[aim]]
         for reader in readers:
             reader.start()
         torment(nodes[:-1], dice, until, faults)
         for reader in readers:
             reader.join(90)
         at_rest = wait_until(lambda: all(len(n.up()) == 5 for n in nodes), 30) is not None and wait_until(
-            lambda: all([i["state"] for i in n.json("ps")] == ["ready"] for n in nodes), 30) is not None
+            lambda: at_rest_with(nodes, aim), 30) is not None
         wrong = [text for reader in readers for text in reader.wrong]
         report(faults, readers)
         for text in wrong:
             print("WRONG:", text[-500:])
         if not at_rest:
             print("not at rest:", [(n.name, sorted(n.up()), n.json("ps")) for n in nodes])
-        print(f"seed {seed}: {len(faults)} faults, {sum(r.answers for r in readers)} answers, {len(wrong)} wrong")
+        print(f"seed {seed}: {len(faults)} faults, {sum(r.answers for r in readers)} answers, {len(wrong)} wrong, "
+              f"{running(gateway)} instances")
         return not wrong and at_rest
 
 
@@ -151,13 +175,14 @@ def main():
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 30))
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--for", dest="aim", choices=LOADS, default="latency")
     options = parser.parse_args()
     reason = missing() or (None if default_model().exists() else f"the default model is not at {default_model()}")
     if reason:
         print(f"chaos needs what is not here: {reason}")
         return 1
     with tempfile.TemporaryDirectory() as folder:
-        return 0 if chaos(options.folder or Path(folder), options.seconds, options.seed) else 1
+        return 0 if chaos(options.folder or Path(folder), options.seconds, options.seed, options.aim) else 1
 
 
 if __name__ == "__main__":

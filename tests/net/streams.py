@@ -48,7 +48,8 @@ class Stream(threading.Thread):
         """(text, finish_reason, usage) of an answer that came to its end."""
         self.join(timeout)
         assert not self.is_alive(), f"no end after {timeout} s: {self.raw()[-300:]}"
-        assert self.failure is None and self.error() is None and "[DONE]" in self.raw(), self.raw()[-600:]
+        failure = self.failure or self.error() or (None if "[DONE]" in self.raw() else "it just ends")
+        assert failure is None, f"{failure}: {self.raw()[-300:]}"
         choices = [choice for m in self.messages() for choice in m["choices"]]
         usage = {key: m["usage"][key] for m in self.messages() if m.get("usage")
                  for key in ("prompt_tokens", "completion_tokens", "total_tokens")}
