@@ -198,6 +198,7 @@ static void finish_qkv_task(void *context, unsigned member, size_t begin, size_t
         limit(f, k, k_width);
         limit(f, v, v_width);
         if (!p->heads_normed_last) norm_queries_and_keys(job, q, k);
+        if (p->value_scale != 1.0f) f->kern->scale(v, p->value_scale, v_width);
         if (p->values_normed) norm_bare(f, v, sizes->params.head_dim_v, sizes->params.kv_heads);
         if (l->is->rotates) {
             rotate_heads(f, rope, job->part->first + row, q, dim, sizes->queries);

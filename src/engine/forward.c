@@ -232,9 +232,9 @@ static int run_mixture(struct forward *f, const struct weights_layer *l, struct 
 
 static int run_layer(struct forward *f, const struct weights_layer *l, struct error *error) {
     bool parallel = f->params->parallel;
-    int rc = run_all(f, l, attend, parallel ? gate : NULL, error);
-    if (rc == 0) rc = run_all(f, l, project, parallel ? down : NULL, error);
-    if (rc < 0 || parallel) return rc;
+    int rc = l->is->headless ? 0 : run_all(f, l, attend, parallel ? gate : NULL, error);
+    if (rc == 0 && !l->is->headless) rc = run_all(f, l, project, parallel ? down : NULL, error);
+    if (rc < 0 || parallel || (!l->ffn_up.panels && !l->router.panels)) return rc;
     if (l->router.panels) return run_mixture(f, l, error);
     rc = run_all(f, l, gate, NULL, error);
     return rc < 0 ? rc : run_all(f, l, down, NULL, error);

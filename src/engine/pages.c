@@ -18,6 +18,7 @@ static uint64_t slot_count(const struct pages_shape *s) {
 static bool has_window(const struct pages_shape *s, uint32_t layer) { return s->of_model && s->of_model[layer].window; }
 
 static struct model_heads heads_of(const struct pages_shape *s, uint32_t layer) {
+    if (s->of_model && s->of_model[layer].headless) return (struct model_heads){0};
     if (s->local.kv_heads > 0 && has_window(s, layer)) return s->local;
     return (struct model_heads){.kv_heads = s->kv_heads, .dim_k = s->head_dim_k, .dim_v = s->head_dim_v};
 }

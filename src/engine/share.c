@@ -170,6 +170,7 @@ uint32_t share_members_max(const struct model *m) {
     if (p->parallel && p->experts.count > 0) return 1; /* no family has both */
     if (p->experts.count > 0 && blocks_of(p->experts.ff) < most) most = blocks_of(p->experts.ff);
     for (uint32_t i = 0; i < p->layers; i++) {
+        if (m->layers[i].headless) return 1; /* there would be nothing to tell each other of */
         uint32_t blocks = blocks_of(m->layers[i].ffn_up.rows);
         if (blocks > 0 && blocks < most) most = blocks;
     }

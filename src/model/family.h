@@ -32,6 +32,7 @@ enum model_trait {
     FAMILY_HEADS_GATED = 1 << 23,       /* what attention leaves is gated by sigmoids of what came into it */
     FAMILY_LOCAL_HEADS = 1 << 25,       /* layers with a window have heads of their own number and size */
     FAMILY_VALUES_NORMED = 1 << 26,     /* values are normed, by no weights; queries and keys are not scaled */
+    FAMILY_LAYERS_VARY = 1 << 27,       /* layers may lack attention or the FFN, which is not as wide in all of them */
     FAMILY_CONVOLVES = 1 << 24,         /* layers without KV heads convolve instead of attending */
 };
 

@@ -59,6 +59,8 @@ struct model_tensor {
 struct model_layer {
     uint32_t window; /* positions that it sees; 0: all */
     uint32_t reach;  /* of an encoder: positions that it sees on either side; 0: all */
+    uint32_t ff;     /* its FFN's width as the file says it; 0: it has none */
+    bool headless;   /* it does not attend, nor does it anything instead */
     bool rotates;    /* false: positions are not told to it (NoPE) */
     struct {
         float alpha_p, alpha_n, beta, eps;

@@ -153,7 +153,7 @@ static int read_latent_heads(struct builder *b) {
 static const struct gguf_value *kv_heads_of_layers(const struct builder *b) {
     char key[KEY_BYTES];
     const struct gguf_value *list = gguf_find(&b->m->gguf, full_key(b, "attention.head_count_kv", key));
-    return b->family->traits & FAMILY_CONVOLVES && list && list->type == GGUF_ARRAY ? list : NULL;
+    return b->family->traits & (FAMILY_CONVOLVES | FAMILY_LAYERS_VARY) && list && list->type == GGUF_ARRAY ? list : NULL;
 }
 
 /* One number, or one of each layer: 0 or always the same. */
@@ -206,7 +206,8 @@ static int read_local_heads(struct builder *b) {
     uint32_t shared = 0, more = 0;
     int rc = read_count_or(b, "attention.key_length_swa", HEAD_DIM_MAX, p->head_dim_k, &l->dim_k);
     if (rc == 0) rc = read_count_or(b, "attention.value_length_swa", HEAD_DIM_MAX, p->head_dim_v, &l->dim_v);
-    if (rc == 0) rc = read_count_or(b, "rope.dimension_count_swa", l->dim_k, l->dim_k, &l->rope_dims);
+    if (rc == 0) rc = read_count_or(b, "rope.dimension_count", WIDTH_MAX, p->head_dim_k, &l->rope_dims);
+    if (rc == 0) rc = read_count_or(b, "rope.dimension_count_swa", l->dim_k, l->rope_dims, &l->rope_dims);
     if (rc == 0) rc = read_optional(b, "attention.shared_kv_layers", &shared);
     if (rc == 0) rc = read_optional(b, "embedding_length_per_layer_input", &more);
     if (rc < 0) return rc;
@@ -237,9 +238,25 @@ static int read_plain_heads(struct builder *b) {
     return read_positive(b, "attention.scale", &p->attention_scale);
 }
 
+/* A number, or the greatest of all layers' numbers. */
+static int read_greatest(struct builder *b, const char *name, uint64_t max, uint32_t *out) {
+    char key[KEY_BYTES];
+    const struct gguf_value *list = gguf_find(&b->m->gguf, full_key(b, name, key));
+    uint64_t count;
+    if (!(b->family->traits & FAMILY_LAYERS_VARY) || !list || list->type != GGUF_ARRAY)
+        return read_count(b, name, max, out);
+    *out = 0;
+    for (uint32_t i = 0; i < b->m->params.layers; i++) {
+        if (!gguf_item_u64(list, i, &count) || count > max)
+            return error_set(b->error, ERR_INVALID, "key %s does not tell of block %u, or too much", key, i);
+        if (count > *out) *out = (uint32_t)count;
+    }
+    return *out > 0 ? 0 : error_set(b->error, ERR_UNSUPPORTED, "key %s: none in any block", key);
+}
+
 static int read_heads(struct builder *b) {
     struct model_params *p = &b->m->params;
-    int rc = read_count(b, "attention.head_count", WIDTH_MAX, &p->heads);
+    int rc = read_greatest(b, "attention.head_count", WIDTH_MAX, &p->heads);
     if (rc == 0) rc = b->family->traits & FAMILY_LATENT ? read_latent_heads(b) : read_plain_heads(b);
     if (rc < 0) return rc;
     uint64_t width = p->heads * ((uint64_t)p->latent.nope + p->latent.value + p->head_dim_k + p->head_dim_v);
@@ -331,7 +348,7 @@ static void default_scales(const struct builder *b) {
     struct model_params *p = &b->m->params;
     bool root = b->family->traits & FAMILY_EMBEDDING_ROOT, caps = b->family->traits & FAMILY_SOFTCAPS;
     p->embedding_scale = root ? sqrtf((float)p->embd) : 1;
-    p->residual_scale = p->logit_scale = 1;
+    p->residual_scale = p->logit_scale = p->value_scale = 1;
     p->attention_softcap = caps ? 50 : 0;
     p->logit_softcap = caps ? 30 : 0;
     if (strcmp(p->architecture, "minicpm") != 0 && strcmp(p->architecture, "minicpm3") != 0) return;
@@ -348,6 +365,7 @@ static int read_scales(struct builder *b) {
     if (rc == 0) rc = read_positive(b, "logit_scale", &p->logit_scale);
     if (rc == 0) rc = read_number(b, "attn_logit_softcapping", true, &p->attention_softcap);
     if (rc == 0) rc = read_number(b, "final_logit_softcapping", true, &p->logit_softcap);
+    if (rc == 0) rc = read_positive(b, "attention.value_scale", &p->value_scale);
     if (rc == 0) rc = read_number(b, "attention.clamp_kqv", true, &p->qkv_limit);
     if (rc == 0) rc = read_number(b, "attention.temperature_scale", true, &p->temperature_scale);
     if (rc == 0)
@@ -465,7 +483,7 @@ static int read_experts(struct builder *b) {
 
 static int read_ffn(struct builder *b) {
     uint32_t *ff = &b->m->params.ff;
-    int rc = read_count(b, "feed_forward_length", WIDTH_MAX * 4, ff);
+    int rc = read_greatest(b, "feed_forward_length", WIDTH_MAX * 4, ff);
     if (rc == 0 && b->family->traits & FAMILY_FF_HALVED) *ff /= 2;
     return rc;
 }
@@ -567,6 +585,31 @@ static int read_curve(struct builder *b, uint32_t layer) {
     return rc == 0 ? read_curve_part(b, layer, "xielu.eps", &l->xielu.eps) : rc;
 }
 
+/* What the file says of a layer where they vary; `otherwise` where it says it of all of them. */
+static uint32_t of_layer(const struct builder *b, const char *name, uint32_t layer, uint32_t otherwise) {
+    char key[KEY_BYTES];
+    const struct gguf_value *list = gguf_find(&b->m->gguf, full_key(b, name, key));
+    uint64_t count = otherwise;
+    if (list && list->type == GGUF_ARRAY) gguf_item_u64(list, layer, &count);
+    return (uint32_t)count;
+}
+
+/* Heads are as many in every layer that has any. */
+static int read_variation(struct builder *b, uint32_t layer) {
+    const struct model_params *p = &b->m->params;
+    struct model_layer *l = &b->m->layers[layer];
+    l->ff = p->ff;
+    if (!(b->family->traits & FAMILY_LAYERS_VARY)) return 0;
+    uint32_t heads = of_layer(b, "attention.head_count", layer, p->heads);
+    uint32_t kv_heads = of_layer(b, "attention.head_count_kv", layer, heads > 0 ? p->kv_heads : 0);
+    l->ff = of_layer(b, "feed_forward_length", layer, p->ff);
+    l->headless = heads == 0;
+    if ((heads > 0 && heads != p->heads) || (heads > 0) != (kv_heads > 0))
+        return error_set(b->error, ERR_UNSUPPORTED, "block %u has %u heads and %u KV heads, others %u", layer, heads,
+                         kv_heads, p->heads);
+    return 0;
+}
+
 int builder_read_layers(struct builder *b) {
     const struct model_params *p = &b->m->params;
     const struct gguf_value *list = NULL, *kv_heads = kv_heads_of_layers(b);
@@ -581,14 +624,14 @@ int builder_read_layers(struct builder *b) {
         uint64_t heads = 1;
         if (list) gguf_item_i64(list, i, &local);
         if (kv_heads) gguf_item_u64(kv_heads, i, &heads);
-        if ((rc = read_curve(b, i)) < 0) return rc;
-        l->convolves = heads == 0;
+        if ((rc = read_curve(b, i)) < 0 || (rc = read_variation(b, i)) < 0) return rc;
+        l->convolves = heads == 0 && b->family->traits & FAMILY_CONVOLVES;
         if (l->convolves) local = true;
         l->window = local ? p->window : 0;
         l->reach = local ? p->reach : 0;
         bool still_here = still > 0 && (i + 1) % still == 0;
         bool still_global = (b->family->traits & FAMILY_GLOBAL_STILL) && windows && !local;
-        l->rotates = !still_here && !still_global && p->bias_octaves == 0;
+        l->rotates = !still_here && !still_global && p->bias_octaves == 0 && of_layer(b, "attention.rope_pattern", i, 1);
     }
     return 0;
 }

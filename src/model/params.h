@@ -85,6 +85,7 @@ struct model_params {
     float attention_scale;                  /* on q.k; 1 / sqrt(head_dim_k) unless the file says otherwise */
     uint32_t bias_octaves; /* ALiBi: heads' slopes are powers of two from 2^0 down to 2^-this; 0: there are none */
     float attention_softcap, logit_softcap; /* cap * tanh(x / cap); 0: none */
+    float value_scale; /* on values; 1: none */
     float qkv_limit; /* of queries, keys and values as they come of their products, to either side; 0: none */
     /* b: q grows by 1 + b ln(1 + floor((position + shift) / length)), in all layers or in those that do not rotate */
     float temperature_scale; /* 0: it does not */

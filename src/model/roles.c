@@ -233,6 +233,7 @@ static int take_attention(struct builder *b, uint32_t i) {
              : norms_follow(b)   ? take_layer_norm(b, i - 1, "layer_output_norm", &l->attn_norm, &l->attn_norm_bias)
                                  : take_layer_norm(b, i, own, &l->attn_norm, &l->attn_norm_bias);
     if (rc < 0) return rc;
+    if (l->headless) return 0;
     if (l->convolves) return take_convolution(b, i);
     return p->latent.kv_rank ? take_latent(b, i) : take_plain_attention(b, i);
 }
@@ -244,10 +245,10 @@ static int take_fused_gate(struct builder *b, uint32_t i) {
     const struct model_params *p = &b->m->params;
     struct model_layer *l = &b->m->layers[i];
     struct model_tensor both;
-    int rc = take_weight(b, i, "ffn_up", 2ull * p->ff, p->embd, &both);
+    int rc = take_weight(b, i, "ffn_up", 2ull * l->ff, p->embd, &both);
     if (rc < 0) return rc;
-    l->ffn_gate = part_of(&both, 0, p->ff);
-    l->ffn_up = part_of(&both, p->ff, 2ull * p->ff);
+    l->ffn_gate = part_of(&both, 0, l->ff);
+    l->ffn_up = part_of(&both, l->ff, 2ull * l->ff);
     return 0;
 }
 
@@ -258,9 +259,9 @@ static int take_gate_and_up(struct builder *b, uint32_t i) {
     char name[NAME_BYTES];
     const struct gguf_tensor *up = gguf_tensor(&b->m->gguf, layer_name(i, "ffn_up", "weight", name));
     bool gated = has_weight(b, i, "ffn_gate");
-    if (!gated && up && up->dims[1] == 2ull * p->ff) return take_fused_gate(b, i);
-    int rc = take_weight(b, i, "ffn_up", p->ff, p->embd, &l->ffn_up);
-    if (rc == 0 && gated) rc = take_weight(b, i, "ffn_gate", p->ff, p->embd, &l->ffn_gate);
+    if (!gated && up && up->dims[1] == 2ull * l->ff) return take_fused_gate(b, i);
+    int rc = take_weight(b, i, "ffn_up", l->ff, p->embd, &l->ffn_up);
+    if (rc == 0 && gated) rc = take_weight(b, i, "ffn_gate", l->ff, p->embd, &l->ffn_gate);
     return rc;
 }
 
@@ -268,8 +269,8 @@ static int take_dense_ffn(struct builder *b, uint32_t i) {
     const struct model_params *p = &b->m->params;
     struct model_layer *l = &b->m->layers[i];
     int rc = take_gate_and_up(b, i);
-    if (rc == 0) rc = take_bias(b, i, "ffn_up", p->ff, &l->ffn_up_bias);
-    if (rc == 0) rc = take_weight(b, i, "ffn_down", p->embd, p->ff, &l->ffn_down);
+    if (rc == 0) rc = take_bias(b, i, "ffn_up", l->ff, &l->ffn_up_bias);
+    if (rc == 0) rc = take_weight(b, i, "ffn_down", p->embd, l->ff, &l->ffn_down);
     if (rc == 0) rc = take_bias(b, i, "ffn_down", p->embd, &l->ffn_down_bias);
     return rc;
 }
@@ -346,10 +347,15 @@ static int take_shared_expert(struct builder *b, uint32_t i) {
     char name[NAME_BYTES];
     const struct gguf_tensor *up = gguf_tensor(&b->m->gguf, layer_name(i, "ffn_up_shexp", "weight", name));
     if (!up) return l->expert_norm.bytes ? take_dense_ffn(b, i) : 0;
-    uint64_t width = up->dims[1];
+    bool fused = !has_weight(b, i, "ffn_gate_shexp") && up->dims[1] % 2 == 0; /* gate first */
+    uint64_t width = fused ? up->dims[1] / 2 : up->dims[1];
     if (width > WIDTH_MAX) return error_set(b->error, ERR_LIMIT, "tensor %s is too wide", name);
-    int rc = take_weight(b, i, "ffn_up_shexp", width, embd, &l->ffn_up);
-    if (rc == 0) rc = take_weight(b, i, "ffn_gate_shexp", width, embd, &l->ffn_gate);
+    int rc = take_weight(b, i, "ffn_up_shexp", up->dims[1], embd, &l->ffn_up);
+    if (rc == 0 && !fused) rc = take_weight(b, i, "ffn_gate_shexp", width, embd, &l->ffn_gate);
+    if (rc == 0 && fused) {
+        l->ffn_gate = part_of(&l->ffn_up, 0, width);
+        l->ffn_up = part_of(&l->ffn_up, width, 2 * width);
+    }
     if (rc == 0) rc = take_weight(b, i, "ffn_down_shexp", embd, width, &l->ffn_down);
     if (rc == 0) rc = take_vector(b, i, "ffn_gate_inp_shexp", embd, &l->shared_gate);
     return rc;
@@ -365,6 +371,7 @@ static int take_ffn(struct builder *b, uint32_t i) {
                                                                 : "ffn_norm";
     int rc = take_layer_norm(b, i, norm, &l->ffn_norm, &l->ffn_norm_bias);
     if (rc < 0) return rc;
+    if (l->ff == 0) return 0;
     if (p->experts.count == 0 || !has_weight(b, i, "ffn_gate_inp")) return take_dense_ffn(b, i);
     rc = take_experts(b, i);
     return rc == 0 ? take_shared_expert(b, i) : rc;
@@ -381,9 +388,9 @@ static bool two_norms(const struct builder *b, uint32_t i) {
 static int check_layer(struct builder *b, uint32_t i) {
     const struct model_layer *l = &b->m->layers[i];
     bool bare = b->m->params.norms_bare;
-    if (!l->attn_norm.bytes && !l->attn_post_norm.bytes && !begins_normed(b, i) && !bare)
+    if (!l->headless && !l->attn_norm.bytes && !l->attn_post_norm.bytes && !begins_normed(b, i) && !bare)
         return error_set(b->error, ERR_INVALID, "tensor blk.%u.attn_norm.weight is missing", i);
-    if (!l->ffn_norm.bytes && !l->ffn_post_norm.bytes && !b->m->params.parallel && !bare)
+    if (l->ff > 0 && !l->ffn_norm.bytes && !l->ffn_post_norm.bytes && !b->m->params.parallel && !bare)
         return error_set(b->error, ERR_INVALID, "tensor blk.%u.ffn_norm.weight is missing", i);
     if (l->ffn_norm.bytes && b->m->params.parallel && !two_norms(b, i))
         return error_set(b->error, ERR_INVALID, "tensor blk.%u.ffn_norm.weight is not in the layers before", i);

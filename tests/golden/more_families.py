@@ -60,6 +60,26 @@ def gemma4_experts(f, layer):
             "post_ffw_norm_1.weight": (f.embd,), "post_ffw_norm_2.weight": (f.embd,)}
 
 
+def mimo2_attention(f, layer):
+    local = layer != 1
+    kv = 4 if local else 2
+    shapes = {"attn_q.weight": (f.heads * 48, f.embd), "attn_k.weight": (kv * 48, f.embd),
+              "attn_v.weight": (kv * 32, f.embd), "attn_output.weight": (f.embd, f.heads * 32)}
+    return shapes | ({"attn_sinks.weight": (f.heads,)} if local else {})
+
+
+def fused_shared(f, layer):
+    return {"ffn_up_shexp.weight": (2 * 384, f.embd), "ffn_down_shexp.weight": (f.embd, 384)}
+
+
+def varying_layer(f, layer):
+    """One without heads, one with a narrower FFN, one with nothing."""
+    out = tiny_model().attention()(f, layer) | {"attn_norm.weight": (f.embd,)} if layer not in (1, 3) else {}
+    ff = (512, 512, 256, 0, 512)[layer]
+    return out | ({"ffn_norm.weight": (f.embd,), "ffn_gate.weight": (ff, f.embd), "ffn_up.weight": (ff, f.embd),
+                   "ffn_down.weight": (f.embd, ff)} if ff else {})
+
+
 def convolution(f, layer):
     return {"shortconv.in_proj.weight": (3 * f.embd, f.embd), "shortconv.conv.weight": (f.embd, 3),
             "shortconv.out_proj.weight": (f.embd, f.embd)}
@@ -119,6 +139,10 @@ def families():
                             "rope.dimension_count_swa": 32, "rope.freq_base_swa": 10000.0,
                             "attention.shared_kv_layers": 0, "embedding_length_per_layer_input": 0,
                             "final_logit_softcapping": 10.0})
+    granite_swa = dict(layers=5, embd_scale=1 / 32, gain={"output": 7.5}, keys={
+        "attention.scale": 0.25, "embedding_scale": 12.0, "residual_scale": 0.4, "logit_scale": 3.0,
+        "attention.sliding_window": t.WINDOW, "attention.sliding_window_pattern": [False, True, True, True, False],
+        "attention.rope_pattern": [True, True, False, True, False]})
     scales_of_experts = {f"blk.{i}.ffn_gate_inp.scale": lambda rng: 16 * (1 + 0.1 * rng.standard_normal(256))
                          for i in range(4)}
     scales_of_experts |= {f"blk.{i}.ffn_down_exps.scale": lambda rng: 1 + 0.3 * rng.random(8) for i in range(4)}
@@ -220,6 +244,19 @@ def families():
                 "expert_shared_count": 1, "expert_weights_norm": True, "expert_weights_scale": 1.0,
                 "attention.q_lora_rank": 96, "rope.scaling.yarn_log_multiplier": 0.1,
                 "attention.temperature_scale": 0.5, "attention.temperature_length": 16}),
+        "mimo2": t.Family("mimo2", [mimo2_attention, t.leading(1, t.gated_ffn, t.experts(256, select_bias=True))],
+                          head_dim=48, rope_dims=16, rope_base=5e6, keys=mixture | {
+                              "attention.head_count_kv": [4, 2, 4], "attention.value_length": 32,
+                              "attention.sliding_window": t.WINDOW, "rope.freq_base_swa": 10000.0,
+                              "attention.sliding_window_pattern": [True, False, True],
+                              "attention.value_scale": 0.7, "leading_dense_block_count": 1}),
+        "granite-swa": t.Family("granite_swa", [t.attention(), t.sinks, t.gated_ffn], **granite_swa),
+        "granite-swa-moe": t.Family("granite_swa", [t.attention(), t.sinks, t.experts(256), fused_shared], ff=256,
+                                    **granite_swa | {"keys": granite_swa["keys"] | t.MOE | {
+                                        "expert_shared_feed_forward_length": 384}}),
+        "deci": t.Family("deci", [varying_layer], layers=5, norms=(), keys={
+            "attention.head_count": [8, 0, 8, 0, 8], "attention.head_count_kv": [2, 0, 2, 0, 2],
+            "feed_forward_length": [512, 512, 256, 0, 512]}),
         "gemma4": gemma4(),
         "gemma4-moe": gemma4(gemma4_experts, keys=mixture, constants=scales_of_experts),
         "lfm2": lfm2("lfm2", t.gated_ffn),

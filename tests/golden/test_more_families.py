@@ -142,3 +142,15 @@ def test_heads_of_windows_that_are_not_known(tmp_path, keys, reason):
     path, _ = write("odd", tmp_path, replace(family, keys=family.keys | keys))
     result = run("debug", "logits", path, "--tokens=1")
     assert result.returncode == 1 and reason in result.stderr
+
+
+@pytest.mark.parametrize("keys, reason", [
+    ({"attention.head_count": [8, 0, 4, 0, 8]}, b"block 2 has 4 heads and 2 KV heads, others 8"),
+    ({"attention.head_count_kv": [2, 0, 0, 0, 2]}, b"block 2 has 8 heads and 0 KV heads"),
+    ({"attention.head_count": [8, 0]}, b"attention.head_count does not tell of block 2"),
+    ({"feed_forward_length": [0] * 5}, b"feed_forward_length: none in any block")])
+def test_variations_that_are_not_known(tmp_path, keys, reason):
+    family = families()["deci"]
+    path, _ = write("odd", tmp_path, replace(family, keys=family.keys | keys))
+    result = run("debug", "logits", path, "--tokens=1")
+    assert result.returncode == 1 and reason in result.stderr
