@@ -263,6 +263,7 @@ static void combine_task(void *context, unsigned member, size_t begin, size_t en
         if (!l->ffn_up.panels) memset(sums, 0, width * sizeof *sums);
         if (l->shared_gate.panels) f->kern->scale(sums, sigmoid(f->mixture.shared_gate[row]), width);
         add_experts(job, row, sums);
+        if (f->params->experts.averaged && l->ffn_up.panels) f->kern->scale(sums, 0.5f, width);
     }
 }
 

@@ -131,13 +131,14 @@ static bool any_wants_int8(const struct matrix *const readers[], size_t count) {
 typedef void layer_stage(struct forward *f, struct forward_part *part, const struct weights_layer *l);
 
 static void attend(struct forward *f, struct forward_part *part, const struct weights_layer *l) {
-    const struct matrix *readers[] = {&l->attn_q,    &l->attn_k,    &l->attn_v,         &l->attn_q_a,
-                                      &l->attn_kv_a, &l->attn_gate, &l->convolution_in, &l->ffn_gate,
-                                      &l->ffn_up};
+    const struct matrix *readers[] = {&l->attn_q,      &l->attn_k,    &l->attn_v,         &l->attn_q_a,
+                                      &l->attn_kv_a,   &l->attn_gate, &l->convolution_in, &l->ffn_gate,
+                                      &l->ffn_up,      &l->router,    &l->shared_gate,    &l->expert_gate,
+                                      &l->expert_up};
     uint32_t rows = part->row_count, index = (uint32_t)(l - f->weights->layers);
     bool int8 = forward__wants_int8(&l->attn_output) && f->sizes->in_blocks;
     norm_part(f, part, norm_of(f, l->attn_norm, l->attn_norm_bias),
-              any_wants_int8(readers, f->params->parallel ? 9 : 7));
+              any_wants_int8(readers, f->params->parallel ? ARRAY_LEN(readers) : 7));
     if (l->is->convolves) {
         forward__convolve(f, part, index);
     } else if (f->params->latent.kv_rank > 0) {

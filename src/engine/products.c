@@ -300,6 +300,7 @@ static void gate_task(void *context, size_t begin, size_t end, uint32_t row, uin
 void forward__gate(struct forward *f, const struct weights_layer *l, uint32_t row, uint32_t rows) {
     struct gate gate = {.gate = l->ffn_gate,
                         .up = l->ffn_up,
+                        .gate_bias = l->ffn_gate_bias,
                         .up_bias = l->ffn_up_bias,
                         .out = &f->gated,
                         .out_row = row,

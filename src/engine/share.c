@@ -101,7 +101,7 @@ static void cut_attention(const struct share *s, const struct model_params *p, c
 static void cut_ffn(const struct share *s, const struct model_params *p, const struct model_layer *from,
                     struct share_layer *out) {
     struct range inside = share_columns(s, (uint32_t)from->ffn_up.rows, s->member);
-    out->ffn_gate.rows = out->ffn_up.rows = out->ffn_up_bias.rows = inside;
+    out->ffn_gate.rows = out->ffn_up.rows = out->ffn_gate_bias.rows = out->ffn_up_bias.rows = inside;
     out->ffn_down.rows = out->ffn_down_bias.rows = share_hidden(s, p, s->member);
 }
 
@@ -167,7 +167,7 @@ uint32_t share_members_max(const struct model *m) {
     if (p->convolution > 0) return 1;    /* what it keeps is not cut */
     if (p->local.kv_heads > 0) return 1; /* heads are cut in one way, and no norm stands amid the sums of members */
     if (p->encodes) return 1; /* its rows see each other, so they cannot be computed in parts */
-    if (p->parallel && p->experts.count > 0) return 1; /* no family has both */
+    if (p->parallel && p->experts.count > 0) return 1; /* a mixture works on one part of a step at a time */
     if (p->experts.count > 0 && blocks_of(p->experts.ff) < most) most = blocks_of(p->experts.ff);
     for (uint32_t i = 0; i < p->layers; i++) {
         if (m->layers[i].headless) return 1; /* there would be nothing to tell each other of */

@@ -17,6 +17,8 @@
 
 #define GEMMA4                                                                                                    \
     (FAMILY_EMBEDDING_ROOT | FAMILY_LOCAL_UNSCALED | FAMILY_LOCAL_HEADS | FAMILY_VALUES_NORMED | NORMED)
+#define COHERE2_MOE                                                                                               \
+    (FAMILY_PARALLEL | FAMILY_GLOBAL_STILL | FAMILY_GLOBAL_FIRST | FAMILY_EXPERTS_SIGMOID | FAMILY_EXPERTS_AVERAGED)
 
 static const struct model_family families[] = {
     {"llama", PAIRS, RMS, SILU, NORMED},
@@ -40,6 +42,7 @@ static const struct model_family families[] = {
     {"smollm3", PAIRS, RMS, SILU, .still_every = 4},
     {"glm4", PAIRS, RMS, SILU},
     {"cohere2", PAIRS, LAYER, SILU, FAMILY_PARALLEL | FAMILY_GLOBAL_STILL, .global_every = 4},
+    {"cohere2moe", PAIRS, LAYER, SILU, COHERE2_MOE, .global_every = 4},
     {"starcoder2", HALVES, LAYER, GELU},
     {"stablelm", HALVES, LAYER, SILU, FAMILY_PARALLEL},
     {"internlm2", PAIRS, RMS, SILU},
@@ -82,6 +85,7 @@ static const struct model_family families[] = {
     {"arcee", PAIRS, RMS, MODEL_RELU_SQUARED},
     {"apertus", HALVES, RMS, MODEL_XIELU},
     {"nemotron", HALVES, LAYER, MODEL_RELU_SQUARED},
+    {"jais", HALVES, LAYER, SILU, FAMILY_LEANS, .still_every = 1},
     {"jais2", HALVES, LAYER, MODEL_RELU_SQUARED},
     {"gpt2", HALVES, LAYER, GELU, FAMILY_POSITIONS, .still_every = 1},
     {"starcoder", HALVES, LAYER, GELU, FAMILY_POSITIONS, .still_every = 1},

@@ -33,6 +33,7 @@ enum model_trait {
     FAMILY_LOCAL_HEADS = 1 << 25,       /* layers with a window have heads of their own number and size */
     FAMILY_VALUES_NORMED = 1 << 26,     /* values are normed, by no weights; queries and keys are not scaled */
     FAMILY_LAYERS_VARY = 1 << 27,       /* layers may lack attention or the FFN, which is not as wide in all of them */
+    FAMILY_EXPERTS_AVERAGED = 1 << 28,  /* of what experts and the shared FFN make it takes the mean */
     FAMILY_CONVOLVES = 1 << 24,         /* layers without KV heads convolve instead of attending */
 };
 

@@ -29,6 +29,7 @@ struct model_tensor {
     V(attn_norm)                                                                                                       \
     V(attn_norm_bias)                                                                                                  \
     V(layer_scale)                                                                                                     \
+    V(ffn_gate_bias)                                                                                                   \
     V(router_norm)                                                                                                     \
     V(expert_norm)                                                                                                     \
     V(expert_scale)                                                                                                    \

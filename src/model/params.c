@@ -118,6 +118,7 @@ static int read_vocab(struct builder *b) {
 static float default_attention_scale(const struct builder *b) {
     const struct model_params *p = &b->m->params;
     if (b->family->traits & FAMILY_VALUES_NORMED) return 1;
+    if (strcmp(p->architecture, "jais") == 0) return 1.0f / (float)p->head_dim_k;
     bool gemma2 = strcmp(p->architecture, "gemma2") == 0 && p->layers == 46;
     bool gemma3 = strcmp(p->architecture, "gemma3") == 0 && p->layers == 62;
     return 1.0f / sqrtf(gemma2 || gemma3 ? (float)p->embd / (float)p->heads : (float)p->head_dim_k);
@@ -153,7 +154,8 @@ static int read_latent_heads(struct builder *b) {
 static const struct gguf_value *kv_heads_of_layers(const struct builder *b) {
     char key[KEY_BYTES];
     const struct gguf_value *list = gguf_find(&b->m->gguf, full_key(b, "attention.head_count_kv", key));
-    return b->family->traits & (FAMILY_CONVOLVES | FAMILY_LAYERS_VARY) && list && list->type == GGUF_ARRAY ? list : NULL;
+    bool may_differ = b->family->traits & (FAMILY_CONVOLVES | FAMILY_LAYERS_VARY);
+    return may_differ && list && list->type == GGUF_ARRAY ? list : NULL;
 }
 
 /* One number, or one of each layer: 0 or always the same. */
@@ -391,6 +393,8 @@ static int read_norm(struct builder *b) {
     struct model_params *p = &b->m->params;
     p->norm_epsilon = 1e-5f;
     p->norms_bare = b->family->traits & FAMILY_NORMS_BARE;
+    if (!has_key(b, "attention.layer_norm_epsilon") && has_key(b, "attention.layer_norm_rms_epsilon"))
+        p->norm = MODEL_NORM_RMS; /* some Cohere 2 MoE */
     const char *key = p->norm == MODEL_NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon";
     return read_positive(b, key, &p->norm_epsilon);
 }
@@ -466,6 +470,7 @@ static int read_experts(struct builder *b) {
     if (e->count > MODEL_EXPERTS_MAX)
         return error_set(b->error, ERR_LIMIT, "%u experts are more than %u", e->count, MODEL_EXPERTS_MAX);
     e->normed = b->family->traits & FAMILY_EXPERTS_NORMED;
+    e->averaged = b->family->traits & FAMILY_EXPERTS_AVERAGED;
     e->inward = b->family->traits & FAMILY_EXPERTS_INWARD;
     p->heads_normed_bare = (b->family->traits & FAMILY_CHUNKED) && e->count != 128; /* not in Maverick */
     gguf_bool(&b->m->gguf, full_key(b, "expert_weights_norm", key), &e->normed);
@@ -616,7 +621,9 @@ int builder_read_layers(struct builder *b) {
     uint32_t every = 0, still = b->family->still_every;
     bool windows = p->window > 0 || p->reach > 0;
     bool first = b->family->traits & FAMILY_GLOBAL_FIRST;
+    uint32_t turning = 0; /* so many layers without experts rotate, whatever they see */
     int rc = windows ? read_pattern(b, &list, &every) : 0;
+    if (rc == 0) rc = read_optional(b, "leading_dense_block_count", &turning);
     if (rc < 0) return rc;
     for (uint32_t i = 0; i < p->layers; i++) {
         struct model_layer *l = &b->m->layers[i];
@@ -630,8 +637,9 @@ int builder_read_layers(struct builder *b) {
         l->window = local ? p->window : 0;
         l->reach = local ? p->reach : 0;
         bool still_here = still > 0 && (i + 1) % still == 0;
-        bool still_global = (b->family->traits & FAMILY_GLOBAL_STILL) && windows && !local;
-        l->rotates = !still_here && !still_global && p->bias_octaves == 0 && of_layer(b, "attention.rope_pattern", i, 1);
+        bool still_global = (b->family->traits & FAMILY_GLOBAL_STILL) && windows && !local && i >= turning;
+        bool turns = of_layer(b, "attention.rope_pattern", i, 1);
+        l->rotates = turns && !still_here && !still_global && p->bias_octaves == 0;
     }
     return 0;
 }

@@ -36,6 +36,7 @@ struct model_experts {
     uint32_t groups, groups_used; /* experts are chosen from the best groups only; 0 or 1: from all */
     enum model_gating gating;
     bool normed; /* the weights of the chosen are made to sum up to 1 */
+    bool averaged; /* half of their sum, half of what the shared FFN makes */
     bool inward; /* weights are on what goes into an expert, not on what comes out */
     float scale; /* on the weights, after that */
 };

@@ -270,6 +270,7 @@ static int take_dense_ffn(struct builder *b, uint32_t i) {
     struct model_layer *l = &b->m->layers[i];
     int rc = take_gate_and_up(b, i);
     if (rc == 0) rc = take_bias(b, i, "ffn_up", l->ff, &l->ffn_up_bias);
+    if (rc == 0) rc = take_bias(b, i, "ffn_gate", l->ff, &l->ffn_gate_bias);
     if (rc == 0) rc = take_weight(b, i, "ffn_down", p->embd, l->ff, &l->ffn_down);
     if (rc == 0) rc = take_bias(b, i, "ffn_down", p->embd, &l->ffn_down_bias);
     return rc;
@@ -401,8 +402,8 @@ static int check_layer(struct builder *b, uint32_t i) {
     if (never_gated && (l->ffn_gate.bytes || l->expert_gate.bytes))
         return error_set(b->error, ERR_UNSUPPORTED, "a gate in block %u of a %s model is not supported", i,
                          b->m->params.architecture);
-    if (l->ffn_gate.bytes && l->ffn_up_bias.bytes)
-        return error_set(b->error, ERR_UNSUPPORTED, "tensor blk.%u.ffn_up.bias beside a gate is not supported", i);
+    if (l->ffn_gate_bias.bytes && !l->ffn_gate.bytes)
+        return error_set(b->error, ERR_INVALID, "tensor blk.%u.ffn_gate.bias has no gate", i);
     return 0;
 }
 

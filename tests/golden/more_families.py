@@ -85,6 +85,10 @@ def convolution(f, layer):
             "shortconv.out_proj.weight": (f.embd, f.embd)}
 
 
+def biased_gates(f, layer):
+    return {"ffn_gate.bias": (f.ff,), "ffn_up.bias": (f.ff,), "ffn_down.bias": (f.embd,)}
+
+
 def output_bias(f, layer):
     return {"attn_output.bias": (f.embd,)}
 
@@ -221,6 +225,14 @@ def families():
         "jais2": t.Family("jais2", [t.attention("qkvo"), t.plain_ffn], layer_norm=True, norm_bias=True),
         "gpt2": t.Family("gpt2", [biased_fused_attention, output_bias, t.plain_ffn], tied=True, kv_heads=8, constants={
             "position_embd.weight": positions}, rope_dims=None, rope_base=None, **biased_norms),
+        "cohere2moe": t.Family("cohere2moe", [t.attention(), t.leading(1, t.gated_ffn, t.experts(256, shared=256))],
+                               layers=5, **cohere | {"keys": mixture | {
+                                   "logit_scale": 0.25, "leading_dense_block_count": 1, "expert_shared_count": 1,
+                                   "expert_weights_norm": True, "attention.sliding_window": t.WINDOW,
+                                   "expert_shared_feed_forward_length": 256}}),
+        "jais": t.Family("jais", [biased_fused_attention, output_bias, t.gated_ffn, biased_gates], kv_heads=8,
+                         rope_dims=None, rope_base=None, keys={"attention.max_alibi_bias": 8.0},
+                         gain={"attn_qkv": 3.0}, **biased_norms),
         "starcoder": t.Family("starcoder", [biased_fused_attention, output_bias, t.plain_ffn], kv_heads=1, constants={
             "position_embd.weight": positions}, rope_dims=None, rope_base=None, **biased_norms),
         "gptneox": t.Family("gptneox", [biased_fused_attention, output_bias, t.plain_ffn], kv_heads=8, rope_dims=8,

@@ -17,7 +17,7 @@ FAMILIES = ["cohere2", "deepseek2", "gemma3", "gpt-oss-mxfp4", "llama.q4_k", "mi
 # Each of the two side by side with a norm of its own, weights on what goes into experts, norms behind the rotation,
 # gated heads, ...
 MORE_FAMILIES = ["gptneox", "falcon-40b", "llama4", "hunyuan-moe", "mistral4", "phimoe", "gpt2",
-                 "bloom", "mpt", "olmo", "dbrx", "afmoe"]
+                 "bloom", "mpt", "olmo", "dbrx", "afmoe", "jais"]
 SHARES = {"two": ["--nodes", "2"], "2:1:1": ["--shares", "node0=2,node1=1,node2=1"]}
 
 
