@@ -218,13 +218,19 @@ static int refuse_family(const char *model_type, struct error *error) {
     return ERR_UNSUPPORTED;
 }
 
+/* 0 for what is no number of a head's channels. */
+static uint32_t channels_of(const json_t *v) {
+    json_int_t count = json_integer_value(v);
+    return count > 0 && count <= UINT16_MAX ? (uint32_t)count : 0;
+}
+
 /* Channels of a head that are rotated. */
 static uint32_t rope_dims(const struct hf_model *m) {
     const json_t *rope = hf_rope(m), *part = rope ? json_object_get(rope, "partial_rotary_factor") : NULL;
     const json_t *dims = hf_get(m, "rotary_dim"), *all = hf_get(m, "global_head_dim");
-    if (json_is_integer(all)) return (uint32_t)json_integer_value(all);
+    if (json_is_integer(all)) return channels_of(all);
     if (!part) part = hf_get(m, "partial_rotary_factor|rotary_pct|rope_pct");
-    if (!part && json_is_integer(dims)) return (uint32_t)json_integer_value(dims);
+    if (!part && json_is_integer(dims)) return channels_of(dims);
     if (m->family->flags & HF_LATENT) return (uint32_t)json_integer_value(hf_get(m, "qk_rope_head_dim"));
     bool half = strcmp(m->family->architecture, "glm4") == 0 || strcmp(m->family->architecture, "bailingmoe2") == 0;
     double share = json_is_number(part) ? json_number_value(part) : half ? 0.5 : 1;
