@@ -273,7 +273,8 @@ static bool is_foreign(const char *name) {
     static const char *const parts[] = {"vision_tower.", "vision_model.",       "visual.", "multi_modal_projector.",
                                         "audio_tower.",  "rotary_emb.inv_freq", "mtp.",    "pooler.dense.",
                                         "position_ids",  "cls.predictions.",    "cls.seq_relationship.",
-                                        "masked_bias",   ".mtp_",               "experts.bias"};
+                                        "masked_bias",   ".mtp_",               "experts.bias",
+                                        "embed_vision.", "embed_audio.",        "vision_embedder."};
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         if (strstr(name, parts[i])) return true;
     return false;

@@ -250,6 +250,8 @@ def unconvert(tensors, config, kept=False):
         out[f"{MODULES[kind][2][base]}.{end}"] = np.atleast_2d(x) if base == "token_types" else x
     if kind == "gpt2":
         out = {n: x.T if ".c_" in n and x.ndim == 2 else x for n, x in out.items()}
+    if kind == "gemma4":
+        out["model.embed_vision.embedding_projection.weight"] = np.zeros((4, 4), np.float32)
     if kind in BUFFERS:
         out[f"{MODULES[kind][0]}0.{BUFFERS[kind]}"] = np.zeros((1, 1, 4, 4), np.float32)
     return out
