@@ -21,6 +21,7 @@
 
 enum {
     NOBODY = UINT16_MAX,
+    ASKED_BYTES = 2 << 20,
     SECOND = 1000000,
     FEED_US = 250000,
     FEED_REST = 20, /* times as long as it took */
@@ -340,7 +341,7 @@ static void take_map(struct pull *p, struct mate *from, const struct wire_store 
         assert(map != NULL);
         *map = (struct mate_map){.next = p->maps[m->file], .mate = from->number};
         p->maps[m->file] = map;
-        if (chunks_init(&map->chunks, mine->bytes) < 0) {
+        if (chunks_init(&map->chunks, mine->bytes, mine->chunk_bytes) < 0) {
             drop_map(&p->maps[m->file]);
             return;
         }
@@ -373,8 +374,11 @@ void hold_wrong(struct pull *p, uint32_t file, uint32_t chunk, uint16_t giver) {
 
 /* ---- asking for chunks ---- */
 
+/* Small chunks are asked for by the dozen: as many bytes are on their way. */
 static bool may_give(const struct pull *p, const struct mate *m) {
-    return m->asked < MATE_ASKED_MAX && !is_banned(p, m->node);
+    uint32_t size = p->parcel.transfer.files[0].chunks.chunk_bytes;
+    unsigned most = ASKED_BYTES / size > MATE_ASKED_MIN ? ASKED_BYTES / size : MATE_ASKED_MIN;
+    return m->asked < most && !is_banned(p, m->node);
 }
 
 /* Who has it, the one that is asked least; *somebody: there is one, perhaps busy. */

@@ -2,7 +2,7 @@
 #pragma once
 #include "node/pull.h"
 
-enum { MATE_ASKED_MAX = 8 };
+enum { MATE_ASKED_MIN = 8 };
 
 struct depot_reading;
 struct favour;
@@ -13,7 +13,7 @@ struct mate {
     uint16_t number;
     uint64_t node;
     struct link *link;
-    unsigned asked; /* chunks under way from there */
+    unsigned asked; /* chunks under way from there: at least so many may be */
     uint64_t heard_us;      /* since when nothing came */
     uint64_t member_us;     /* when it was a member of the cluster last */
     struct favour *favours; /* what it asked for and has not got yet, oldest first */

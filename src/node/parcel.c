@@ -70,7 +70,9 @@ static int read_map(struct parcel *p, uint32_t file, struct error *error) {
     uint8_t *map = malloc(len + 1);
     if (map == NULL) return error_set(error, ERR_NOMEM, "out of memory");
     ssize_t got = pread(p->files[file].map, map, len + 1, 0);
-    int rc = got < 0 || chunks_read(&f->chunks, map, (size_t)got, NULL) < 0 ? begin_map(p, file, error) : 0;
+    bool read = got >= 0 && chunks_read(&f->chunks, map, (size_t)got, NULL) == 0;
+    if (!read && got >= 0) (void)chunks_adopt(&f->chunks, map, (size_t)got);
+    int rc = read ? 0 : begin_map(p, file, error);
     free(map);
     f->verified = f->hashed;
     for (uint32_t i = 0; i < f->chunks.count; i++) f->verified &= f->chunks.items[i].state == CHUNK_VERIFIED;

@@ -5,13 +5,18 @@
 
 #include "base/bytes.h"
 
-enum { CHUNKS_AIM = 4096, STATE_MAX = CHUNK_VERIFIED, CHAINED_BIT = 4 };
+enum { CHUNKS_AIM = 131072, STATE_MAX = CHUNK_VERIFIED, CHAINED_BIT = 4 };
 
 static const char magic[8] = "CRVNMAP1";
 
-int chunks_init(struct chunks *c, uint64_t bytes) {
-    *c = (struct chunks){.bytes = bytes, .chunk_bytes = CHUNKS_BYTES_MIN};
-    while (c->chunk_bytes < CHUNKS_BYTES_MAX && bytes / c->chunk_bytes > CHUNKS_AIM) c->chunk_bytes *= 2;
+uint32_t chunks_bytes_for(uint64_t model_bytes) {
+    uint32_t size = CHUNKS_BYTES_MIN;
+    while (size < CHUNKS_BYTES_MAX && model_bytes / size > CHUNKS_AIM) size *= 2;
+    return size;
+}
+
+int chunks_init(struct chunks *c, uint64_t bytes, uint32_t chunk_bytes) {
+    *c = (struct chunks){.bytes = bytes, .chunk_bytes = chunk_bytes};
     if (bytes > CHUNKS_FILE_BYTES_MAX) return ERR_LIMIT;
     c->count = (uint32_t)((bytes + c->chunk_bytes - 1) / c->chunk_bytes);
     c->items = calloc(c->count + 1, sizeof *c->items);
@@ -155,6 +160,19 @@ int chunks_read(struct chunks *c, const uint8_t *map, size_t len, struct error *
     count_all(c);
     if (good) return 0;
     return error_set(error, ERR_INVALID, "the map of the file's chunks is damaged or belongs to another file");
+}
+
+bool chunks_adopt(struct chunks *c, const uint8_t *map, size_t len) {
+    struct bytes_reader r = bytes_reader(map, len);
+    struct chunks before;
+    bytes_take(&r, sizeof magic + sizeof before.bytes);
+    uint32_t size = bytes_u32(&r);
+    bool power = size >= CHUNKS_BYTES_MIN && size <= CHUNKS_BYTES_MAX && (size & (size - 1)) == 0;
+    if (len < CHUNKS_HEADER_BYTES || !power || chunks_init(&before, c->bytes, size) < 0) return false;
+    bool good = chunks_read(&before, map, len, NULL) == 0;
+    for (uint32_t i = 0; good && i < before.count; i++) chunks_fill(c, (uint64_t)i * size, before.items[i].have);
+    chunks_deinit(&before);
+    return good;
 }
 
 /* ---- what is here ---- */

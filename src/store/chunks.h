@@ -1,9 +1,10 @@
 /* The chunks of a file that is on its way: which bytes are here, what their hashes are, which are wanted.
  *
- * A file is cut into chunks of one size, a power of two that follows from the file's size, so every node cuts it
- * alike. A chunk fills from its beginning; when it is full it is read back and hashed. What is kept is its own
- * SHA-256 or, where one node hashes the whole file anyway, the state of the file's SHA-256 behind it: then every
- * byte is hashed once, and a chunk is right if hashing goes on from the state before it to the one behind it.
+ * The files of a model are cut into chunks of one size, a power of two that follows from the model's, so every node
+ * cuts them alike: as small as can be, for a node keeps whole chunks, and its share of a matrix ends within one. A
+ * chunk fills from its beginning; when it is full it is read back and hashed. What is kept is its own SHA-256 or, where
+ * one node hashes the whole file anyway, the state of the file's SHA-256 behind it: then every byte is hashed once,
+ * and a chunk is right if hashing goes on from the state before it to the one behind it.
  * Chunks of the second kind are the first ones of a file, without a gap. The map lives beside the file on disk, one
  * record per chunk, written as bytes come in, so that whoever is killed loses what was in the air and nothing else.
  * Pure, one thread. */
@@ -59,8 +60,11 @@ struct chunks {
     uint32_t next, next_given; /* no chunk before it is for chunks_next_run, chunks_next_given */
 };
 
-/* 0 or ERR_NOMEM; ERR_LIMIT for files of more than CHUNKS_FILE_BYTES_MAX: their map would not fit into a message. */
-int chunks_init(struct chunks *c, uint64_t bytes);
+/* Of a model whose files have so many bytes together. */
+uint32_t chunks_bytes_for(uint64_t model_bytes);
+/* A file of so many bytes, in chunks of so many. 0 or ERR_NOMEM; ERR_LIMIT for files of more than
+ * CHUNKS_FILE_BYTES_MAX: their map would not fit into a message. */
+int chunks_init(struct chunks *c, uint64_t bytes, uint32_t chunk_bytes);
 void chunks_deinit(struct chunks *c);                         /* a zeroed struct is fine */
 uint32_t chunks_size(const struct chunks *c, uint32_t index); /* bytes of a chunk: the last one may be short */
 
@@ -80,6 +84,9 @@ void chunks_write_record(const struct chunks *c, uint32_t index, uint8_t out[CHU
 size_t chunks_record_offset(uint32_t index);
 /* Take what a map says of a file of c->bytes. ERR_INVALID for another file's or a broken one; c is as after init. */
 int chunks_read(struct chunks *c, const uint8_t *map, size_t len, struct error *error);
+/* The same of a map with chunks of another size, as an earlier version made: which bytes are here, not their hashes.
+ * False: it is none. */
+bool chunks_adopt(struct chunks *c, const uint8_t *map, size_t len);
 
 /* ---- what is here ---- */
 bool chunks_full(const struct chunks *c, uint32_t index);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/prng.h"
+#include "base/size.h"
 
 enum {
     MS = 1000,
@@ -22,16 +23,22 @@ enum {
     MENDED_MAX = 3,
 };
 
+/* Whatever a list says, its chunks take no more than 100 MB of memory. */
+static const uint64_t model_bytes_max = 4 * CHUNKS_FILE_BYTES_MAX;
+
 int transfer_init(struct transfer *t, const struct manifest *m, uint64_t seed, struct error *error) {
     *t = (struct transfer){.stopped = true, .target = STREAMS_FIRST, .growing = true, .random = seed};
     t->files = calloc(m->file_count + 1, sizeof *t->files);
     if (t->files == NULL) return error_set(error, ERR_NOMEM, "out of memory");
     t->file_count = m->file_count;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < m->file_count; i++)
+        if (!size_add(sum, m->files[i].bytes, &sum)) sum = UINT64_MAX;
     for (size_t i = 0; i < m->file_count; i++) {
         struct transfer_file *f = &t->files[i];
         f->hashed = m->files[i].hashed;
         memcpy(f->sha256, m->files[i].sha256, sizeof f->sha256);
-        int rc = chunks_init(&f->chunks, m->files[i].bytes);
+        int rc = sum > model_bytes_max ? ERR_LIMIT : chunks_init(&f->chunks, m->files[i].bytes, chunks_bytes_for(sum));
         f->chain_end = f->chunks.count;
         if (rc == 0) continue;
         transfer_deinit(t);

@@ -40,7 +40,8 @@ static void read_manifest(const char *text, size_t len) {
 
 static void read_map(const uint8_t *data, size_t size) {
     struct chunks c;
-    if (size < 2 || chunks_init(&c, (uint64_t)data[0] << 13 | data[1]) != 0) return;
+    if (size < 2 || chunks_init(&c, (uint64_t)data[0] << 13 | data[1], CHUNKS_BYTES_MIN) != 0) return;
+    if (chunks_adopt(&c, data + 2, size - 2)) assert(chunks_have_bytes(&c) <= c.bytes);
     if (chunks_read(&c, data + 2, size - 2, NULL) == 0) assert(chunks_have_bytes(&c) <= c.bytes);
     uint64_t offset, len;
     chunks_want(&c, data[0], (uint64_t)data[1] << 12);

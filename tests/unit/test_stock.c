@@ -158,7 +158,7 @@ static void make_model(struct scene *s) {
     s->manifest.file_count = 1;
     snprintf(s->manifest.files->path, sizeof s->manifest.files->path, "m.gguf");
     s->manifest.files->bytes = s->file.len;
-    assert_int_equal(chunks_init(&s->chunks, s->file.len), 0);
+    assert_int_equal(chunks_init(&s->chunks, s->file.len, chunks_bytes_for(s->file.len)), 0);
     for (uint32_t i = 0; i < s->chunks.count; i++) {
         struct chunk *k = &s->chunks.items[i];
         struct sha256_ctx sha;

@@ -167,10 +167,10 @@ static void files_do_not_take_the_manifests_place(void **state) {
 
 static void a_map_fits_into_a_message(void **state) {
     struct chunks c;
-    assert_int_equal(chunks_init(&c, CHUNKS_FILE_BYTES_MAX), 0);
+    assert_int_equal(chunks_init(&c, CHUNKS_FILE_BYTES_MAX, CHUNKS_BYTES_MAX), 0);
     assert_true(chunks_map_bytes(&c) <= WIRE_STORE_MAP_BYTES_MAX);
     chunks_deinit(&c);
-    assert_int_equal(chunks_init(&c, CHUNKS_FILE_BYTES_MAX + 1), ERR_LIMIT);
+    assert_int_equal(chunks_init(&c, CHUNKS_FILE_BYTES_MAX + 1, CHUNKS_BYTES_MAX), ERR_LIMIT);
 }
 
 static void names_of_parts(void **state) {

@@ -338,12 +338,58 @@ static void what_is_here_is_compared_with_what_others_know(void **state) {
     free_place(holder);
 }
 
+/* ---- other cuts ---- */
+
+static void files_are_cut_as_small_as_the_model_allows(void **state) {
+    static const struct {
+        uint64_t bytes;
+        uint32_t chunk;
+    } cases[] = {{1, 64 << 10}, {8ull << 30, 64 << 10}, {(8ull << 30) + (64 << 10), 128 << 10},
+                 {42ull << 30, 512 << 10}, {400ull << 30, 4 << 20}, {1ull << 44, 4 << 20}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(chunks_bytes_for(cases[i].bytes), cases[i].chunk);
+    struct listing_file files[] = {{.path = "a.gguf", .bytes = 1000}, {.path = "b.gguf", .bytes = 42ull << 30}};
+    struct manifest m = {.files = files, .file_count = 2};
+    struct transfer t;
+    assert_int_equal(transfer_init(&t, &m, 1, NULL), 0);
+    assert_int_equal(t.files[0].chunks.chunk_bytes, 512 << 10);
+    transfer_deinit(&t);
+    files[0].bytes = files[1].bytes = UINT64_MAX;
+    assert_int_equal(transfer_init(&t, &m, 1, NULL), ERR_LIMIT);
+}
+
+/* What was here under an earlier cut is here, unless it is in the middle of a larger chunk. */
+static void a_map_of_another_cut_keeps_what_is_here(void **state) {
+    const uint32_t small = CHUNKS_BYTES_MIN, large = 4 * CHUNKS_BYTES_MIN;
+    struct chunks from, to;
+    uint8_t map[64 + 40 * 64];
+    for (int finer = 0; finer < 2; finer++) {
+        assert_int_equal(chunks_init(&from, 33 * small + 5, finer ? large : small), 0);
+        assert_int_equal(chunks_init(&to, 33 * small + 5, finer ? small : large), 0);
+        chunks_fill(&from, 0, 6 * small);
+        chunks_fill(&from, 32 * small, small + 5);
+        if (!finer) chunks_fill(&from, 14 * small, small); /* in the middle of one */
+        chunks_write_header(&from, map);
+        for (uint32_t i = 0; i < from.count; i++) chunks_write_record(&from, i, map + chunks_record_offset(i));
+        assert_true(chunks_map_bytes(&from) <= sizeof map);
+        assert_int_equal(chunks_read(&to, map, chunks_map_bytes(&from), NULL), ERR_INVALID);
+        assert_true(chunks_adopt(&to, map, chunks_map_bytes(&from)));
+        assert_int_equal(chunks_have_bytes(&to), 7 * small + 5);
+        assert_int_equal(chunks_prefix(&to), 6 * small);
+        assert_false(chunks_adopt(&to, map, chunks_map_bytes(&from) - 1));
+        map[16] ^= 1;
+        assert_false(chunks_adopt(&to, map, chunks_map_bytes(&from)));
+        chunks_deinit(&from);
+        chunks_deinit(&to);
+    }
+}
+
 /* ---- many chunks ---- */
 
 /* Seconds of this thread to bring a file of so many chunks, half of them by another node; asked at each one how far it
  * is, as a driver does. */
-static double seconds_for(uint32_t count) {
-    struct listing_file file = {.path = "m.gguf", .bytes = (uint64_t)count * CHUNKS_BYTES_MAX};
+static double seconds_for(uint32_t count, uint32_t chunk_bytes) {
+    struct listing_file file = {.path = "m.gguf", .bytes = (uint64_t)count * chunk_bytes};
     struct manifest m = {.files = &file, .file_count = 1};
     struct transfer t;
     struct transfer_effects e = {0};
@@ -368,7 +414,7 @@ static double seconds_for(uint32_t count) {
         if (chunks_next_given(c, &given)) transfer_given(&t, 0, given, 1, 0, &e);
         assert_int_equal(transfer_deadline(&t) == UINT64_MAX, transfer_done(&t));
     }
-    assert_int_equal(t.fetched_bytes, (uint64_t)count / 2 * CHUNKS_BYTES_MAX);
+    assert_int_equal(t.fetched_bytes, (uint64_t)count / 2 * chunk_bytes);
     assert_int_equal(transfer_missing_bytes(&t), 0);
     transfer_deinit(&t);
     transfer_effects_deinit(&e);
@@ -377,7 +423,7 @@ static double seconds_for(uint32_t count) {
 
 /* 431 GB, as a model of 405 billion parameters has in eight bits, are 102,758 chunks. */
 static void so_many_chunks_take_no_longer_each(void **state) {
-    double few = seconds_for(12844), many = seconds_for(102758);
+    double few = seconds_for(12844, CHUNKS_BYTES_MIN), many = seconds_for(102758, CHUNKS_BYTES_MAX);
     print_message("12,844 chunks: %.3f s, 102,758: %.3f s\n", few, many);
     assert_true(many < 30 * few + 0.1);
 }
@@ -395,6 +441,8 @@ int main(void) {
         cmocka_unit_test(a_wrong_chunk_of_another_node_is_found_alone),
         cmocka_unit_test(a_part_stays_proven_and_proves_to_others),
         cmocka_unit_test(what_is_here_is_compared_with_what_others_know),
+        cmocka_unit_test(files_are_cut_as_small_as_the_model_allows),
+        cmocka_unit_test(a_map_of_another_cut_keeps_what_is_here),
         cmocka_unit_test(so_many_chunks_take_no_longer_each),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
