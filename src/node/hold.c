@@ -510,6 +510,12 @@ static void forget_inquiry(struct pull *p, uint64_t node) {
     }
 }
 
+/* Who comes back may have been killed, and know no plan. */
+static void forget_asking(struct pull *p, uint64_t node) {
+    for (uint32_t i = 0; p->plan && p->all && i < p->plan->member_count; i++)
+        if (p->plan->members[i].node == node && !p->members[i].done) p->members[i].asked = false;
+}
+
 void hold_mate_lost(struct pull *p, const struct mate *lost) {
     for (size_t file = 0; p->open && file < p->parcel.manifest.file_count; file++) {
         struct chunks *c = &p->parcel.transfer.files[file].chunks;
@@ -517,6 +523,7 @@ void hold_mate_lost(struct pull *p, const struct mate *lost) {
             if (c->items[i].busy && c->items[i].giver == lost->number) chunks_set_busy(c, i, false);
     }
     forget_inquiry(p, lost->node);
+    forget_asking(p, lost->node);
     p->mapped_us = clock_us(); /* it may come back and say what it has */
     for (size_t file = 0; p->maps && file < p->parcel.manifest.file_count; file++)
         for (struct mate_map **at = &p->maps[file]; *at;)

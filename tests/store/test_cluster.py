@@ -170,6 +170,24 @@ def test_a_killed_node_comes_back_with_what_it_had(cluster, hub, wide):
     assert logits(lost, "org/wide") == reference(wide)
 
 
+def test_a_pull_goes_on_with_a_node_that_was_killed_and_is_back_at_once(cluster, hub, wide):
+    hub.add("org/wide", "w-Q8_0.gguf", wide)
+    together = cluster(3, "--memory", "150M")
+    nodes = together.nodes
+    hub.rate = 4e6
+    pull = subprocess.Popen([CARAVAN, "pull", "org/wide"], env=nodes[0].env, stderr=subprocess.PIPE, text=True)
+    assert wait_until(lambda: hub.served > 4e6, 30)
+    parts = {part["node"] for part in nodes[0].downloads()[0]["parts"]}
+    killed = next(n for n in nodes[1:] if next(v["id"] for v in n.json("nodes") if v["self"]) in parts)
+    killed.stop(signal.SIGKILL)
+    together.start(killed, nodes.index(killed), "--memory", "150M")
+    hub.rate = 0
+    told = pull.communicate(timeout=50)[1]
+    assert pull.returncode == 0, told
+    nodes[0].cli("load", "org/wide", "--context", "256")
+    assert logits(killed, "org/wide") == reference(wide)
+
+
 @pytest.mark.parametrize("asked", [0, 2], ids=["another", "itself"])
 def test_a_newcomer_gets_its_part_from_the_others(cluster, hub, wide, tmp_path, asked):
     hub.add("org/wide", "w-Q8_0.gguf", wide)
