@@ -414,6 +414,7 @@ static void give_check(struct pull *p, const struct transfer_effect *e) {
 
 static void keep_records(struct pull *p, const struct transfer_effect *e) {
     struct error why = {0};
+    if (e->count == 0) return; /* before the files are known there are none */
     if (parcel_record(&p->parcel, e->file, e->chunk, e->count, &why) < 0 && p->state != STOCK_FAILED)
         pull_fail(p, &why);
 }
