@@ -1,4 +1,4 @@
-/* The few instructions of AMX that src/kern/x86/dots_amx.h is made of, in software: on a CPU without the unit each one
+/* The few instructions of AMX that src/kern/x86/tiles_amx.h is made of, in software: on a CPU without the unit each one
  * raises SIGILL, and the handler does what the instruction would. Encodings and meanings: Intel SDM, volume 2. */
 #include "amx_emulator.h"
 
@@ -123,7 +123,7 @@ static void store(const struct tile *tile, const struct instruction *i) {
     for (unsigned row = 0; row < tile->rows; row++) memcpy(i->address + row * i->stride, tile->data[row], tile->bytes);
 }
 
-/* tdpbsud: sums += a (signed) . b (unsigned), four bytes at a time. */
+/* tdpbssd: sums += a . b, four signed bytes at a time. */
 static void multiply(struct tile *sums, const struct tile *a, const struct tile *b) {
     if (sums == a || sums == b || a == b || a->bytes % 4 || sums->bytes % 4) abort();
     if (sums->rows != a->rows || a->bytes / 4 != b->rows || sums->bytes != b->bytes) abort();
@@ -131,7 +131,8 @@ static void multiply(struct tile *sums, const struct tile *a, const struct tile 
         for (unsigned column = 0; column < sums->bytes; column += 4) {
             int32_t sum;
             memcpy(&sum, sums->data[row] + column, sizeof sum);
-            for (unsigned k = 0; k < a->bytes; k++) sum += (int8_t)a->data[row][k] * b->data[k / 4][column + k % 4];
+            for (unsigned k = 0; k < a->bytes; k++)
+                sum += (int8_t)a->data[row][k] * (int8_t)b->data[k / 4][column + k % 4];
             memcpy(sums->data[row] + column, &sum, sizeof sum);
         }
 }
@@ -145,7 +146,7 @@ static bool execute(const struct instruction *i) {
         load(configured(i->reg), i);
     else if (i->opcode == 0x4b && i->prefix == PREFIX_F3)
         store(configured(i->reg), i);
-    else if (i->opcode == 0x5e && i->prefix == PREFIX_F3)
+    else if (i->opcode == 0x5e && i->prefix == PREFIX_F2)
         multiply(configured(i->reg), configured(i->rm), configured(i->vvvv));
     else
         return false;

@@ -122,4 +122,5 @@ SIMD_INLINE f32x16 f32_from_bf16(const uint16_t *p) {
     return (f32x16){{from_bf16(p), from_bf16(p + 4), from_bf16(p + 8), from_bf16(p + 12)}};
 }
 SIMD_INLINE f32x16 f32_from_i32(i32x16 a) { return EACH1(f32x16, vcvtq_f32_s32, a); }
+SIMD_INLINE f32x16 f32_from_bits(i32x16 a) { return EACH1(f32x16, vreinterpretq_f32_s32, a); }
 #endif

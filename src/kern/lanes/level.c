@@ -1,5 +1,8 @@
 #include "kern/lanes/levels.h"
 #include "kern/lanes/simd.h"
+#ifdef SIMD_AMX
+#include "kern/x86/tiles_amx.h"
+#endif
 
 void LEVEL(init)(struct kern *k) {
     LEVEL(matmul_int8_init)(k);
@@ -8,7 +11,7 @@ void LEVEL(init)(struct kern *k) {
     LEVEL(attention_init)(k);
 }
 
-#ifdef SIMD_TILE
+#ifdef SIMD_AMX
 uint64_t LEVEL(peak_int8)(uint64_t iterations) { return tile_peak(iterations); }
 #else
 /* As many independent sums as hide the latency. The compiler must not know the operands. */

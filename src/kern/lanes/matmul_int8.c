@@ -1,21 +1,18 @@
 #include <string.h>
 
-#include "kern/layout.h"
 #include "kern/lanes/levels.h"
-#include "kern/lanes/simd.h"
+#include "kern/lanes/panels.h"
+#ifdef SIMD_AMX
+#include "kern/x86/tiles_amx.h"
+#endif
 
 /* The formula is in ref/matmul.c. A tile is one panel by up to TOKENS_MOST tokens, its accumulators stay in registers
  * over a chunk of K and wait in `out` between chunks. The chunk's activations are copied side by side, at a distance
  * known to the compiler, so that all of them are reached from one pointer; they stay in L1 while the panels go by. One
  * token is read where it is. */
 enum {
-    CHUNK_BLOCKS = 40,       /* of 32 columns; whole super-blocks; 12 tokens of it fill half of L1 */
-    CHUNK_BLOCKS_ONE = 1024, /* for one token */
-#ifdef SIMD_TILE
-    TOKENS_MOST = SIMD_TILE,
-#else
+    CHUNK_BLOCKS_ONE = 1024, /* of 32 columns, for one token */
     TOKENS_MOST = SIMD_TOKENS,
-#endif
 };
 
 /* A chunk's activations; token t at distance t * CHUNK_BLOCKS blocks. */
@@ -23,7 +20,7 @@ struct side {
     const int8_t *q;         /* [token][block][32] */
     const float *scale;      /* [token][block] */
     const float *sum[2];     /* [token][block]: scale * sum of q; [1]: of the second half */
-    const int32_t *start[2]; /* [token][block]: what the offset of the weights adds; [1]: to the second half */
+    const int32_t *start[2]; /* [token][block]: where sums begin; [1]: those of the second half */
 };
 
 struct tile {
@@ -34,70 +31,6 @@ struct tile {
     size_t out_stride, rows;
     bool first; /* chunk of K: accumulators begin at zero */
 };
-
-/* Vector j of a part of a block (layout.h), moved to `to`. */
-SIMD_INLINE u8x64 part_vector(const uint8_t *part, int bits, int j) {
-    return u8_load(part + j % bits * LAYOUT_VECTOR_BYTES);
-}
-
-SIMD_INLINE u8x64 weight_vector(struct layout l, const uint8_t *block, int j) {
-    u8x64 low = part_vector(block, l.bits_low, j);
-    if (l.bits_low == 8) return low;
-    int shift = l.bits_low * (j / l.bits_low);
-    low = u8_and(shift ? u8_shift_right(low, shift) : low, u8_set((1 << l.bits_low) - 1));
-    if (l.code) return u8_lookup(layout_codebooks[l.code], low);
-    if (!l.bits_high) return low;
-    u8x64 high = part_vector(block + l.bits_low * LAYOUT_VECTOR_BYTES, l.bits_high, j);
-    int move = l.bits_low - l.bits_high * (j / l.bits_high);
-    high = move > 0 ? u8_shift_left(high, move) : move < 0 ? u8_shift_right(high, -move) : high;
-    return u8_or_and(low, high, u8_set(((1 << l.bits_high) - 1) << l.bits_low));
-}
-
-SIMD_INLINE bool is_wide(struct layout l) { return l.bits_low == 8 || l.code; }
-
-/* Vectors of products that 16-bit sums can take. */
-SIMD_INLINE int flush_interval(struct layout l) {
-    int bits = l.bits_low + l.bits_high;
-    return bits <= 4 ? 8 : 8 >> (bits - 4);
-}
-
-struct scales {
-    f32x16 scale[2], min[2];
-};
-
-SIMD_INLINE struct scales load_scales(struct layout l, const uint8_t *group, unsigned index) {
-    const uint16_t *d = (const uint16_t *)(const void *)group;
-    const uint8_t *first = group + layout_scales_at(&l, index), *second = first + KERN_LANES;
-    struct scales s = {.min[0] = f32_set(0.0f)};
-    if (l.scales == LAYOUT_SCALES_E8M0) {
-        s.scale[0] = f32_from_e8m0(first);
-        return s;
-    }
-    s.scale[0] = s.scale[1] = f32_from_f16(d);
-    if (layout_has_min(&l)) s.min[0] = s.min[1] = f32_from_f16(d + KERN_LANES);
-    if (!layout_is_super(&l)) return s;
-    s.min[0] = s.min[1] = f32_negate(s.min[0]);
-    switch (l.scales) {
-    case LAYOUT_SCALES_K32: s.scale[0] = f32_mul(s.scale[0], f32_from_i8(first)); break;
-    case LAYOUT_SCALES_K32_MIN:
-        s.scale[0] = f32_mul(s.scale[0], f32_from_u8(first));
-        s.min[0] = f32_mul(s.min[0], f32_from_u8(second));
-        break;
-    case LAYOUT_SCALES_K16:
-        s.scale[0] = f32_mul(s.scale[0], f32_from_i8(first));
-        s.scale[1] = f32_mul(s.scale[1], f32_from_i8(second));
-        break;
-    default:
-        s.scale[0] = f32_mul(s.scale[0], f32_from_u4(first, 0));
-        s.scale[1] = f32_mul(s.scale[1], f32_from_u4(second, 0));
-        s.min[0] = f32_mul(s.min[0], f32_from_u4(first, 4));
-        s.min[1] = f32_mul(s.min[1], f32_from_u4(second, 4));
-    }
-    if (layout_unit(&l) == 1.0f) return s;
-    s.scale[0] = f32_mul(s.scale[0], f32_set(layout_unit(&l)));
-    s.scale[1] = f32_mul(s.scale[1], f32_set(layout_unit(&l)));
-    return s;
-}
 
 #ifdef SIMD_PAIRS
 SIMD_INLINE void add_pairs(struct layout l, int tokens, const uint8_t *block, int begin, int count, const int8_t *q,
@@ -116,24 +49,9 @@ SIMD_INLINE void add_pairs(struct layout l, int tokens, const uint8_t *block, in
 }
 #endif
 
-#ifdef SIMD_TILE
-SIMD_INLINE void add_tile(struct layout l, const uint8_t *block, int begin, int count, const int8_t *q,
-                          struct dots dots[]) {
-    struct tile_weights w;
-    UNROLLED (i, count) w.vectors[i] = weight_vector(l, block, begin + i);
-    dots_add_tile(dots, &w, count, q + 4 * begin, CHUNK_BLOCKS * KERN_BLOCK);
-}
-#endif
-
 /* `count` vectors of a block from `begin` on times all tokens. */
 SIMD_INLINE void add_vectors(struct layout l, int tokens, const uint8_t *block, int begin, int count, const int8_t *q,
                              struct dots dots[]) {
-#ifdef SIMD_TILE
-    if (tokens == SIMD_TILE) {
-        add_tile(l, block, begin, count, q, dots);
-        return;
-    }
-#endif
 #ifdef SIMD_PAIRS
     if (tokens > 1) {
         add_pairs(l, tokens, block, begin, count, q, dots);
@@ -160,8 +78,8 @@ SIMD_INLINE void block_one_scale(struct layout l, int tokens, const uint8_t *blo
     UNROLLED (t, tokens) dots[t] = dots_begin(in.start[0] + t * CHUNK_BLOCKS);
     add_vectors(l, tokens, block, 0, LAYOUT_VECTORS, in.q, dots);
     UNROLLED (t, tokens) {
-        f32x16 sum = f32_from_i32(dots_end(&dots[t], in.start[0] + t * CHUNK_BLOCKS));
-        acc[t] = f32_fma(f32_mul(sum, s.scale[0]), f32_set(in.scale[t * CHUNK_BLOCKS]), acc[t]);
+        f32x16 sum = scaled(l, dots_end(&dots[t], in.start[0] + t * CHUNK_BLOCKS), s);
+        acc[t] = f32_fma(sum, f32_set(in.scale[t * CHUNK_BLOCKS]), acc[t]);
     }
 }
 
@@ -174,8 +92,8 @@ SIMD_INLINE void block_two_scales(struct layout l, int tokens, const uint8_t *bl
         UNROLLED (t, tokens) dots[t] = dots_begin(start + t * CHUNK_BLOCKS);
         add_vectors(l, tokens, block, 4 * half, 4, in.q, dots);
         UNROLLED (t, tokens) {
-            f32x16 sum = f32_from_i32(dots_end(&dots[t], start + t * CHUNK_BLOCKS));
-            part[t] = half ? f32_fma(sum, s.scale[1], part[t]) : f32_mul(sum, s.scale[0]);
+            i32x16 sum = dots_end(&dots[t], start + t * CHUNK_BLOCKS);
+            part[t] = half ? f32_fma(f32_from_i32(sum), s.scale[1], part[t]) : scaled(l, sum, s);
         }
     }
     UNROLLED (t, tokens) acc[t] = f32_fma(part[t], f32_set(in.scale[t * CHUNK_BLOCKS]), acc[t]);
@@ -185,17 +103,6 @@ SIMD_INLINE void add_mins(struct layout l, int tokens, struct scales s, struct s
     UNROLLED (t, tokens) {
         acc[t] = f32_fma(s.min[0], f32_set(in.sum[0][t * CHUNK_BLOCKS]), acc[t]);
         if (layout_has_halves(&l)) acc[t] = f32_fma(s.min[1], f32_set(in.sum[1][t * CHUNK_BLOCKS]), acc[t]);
-    }
-}
-
-/* Several tokens stay long at each panel: the next one is fetched meanwhile. One token reads panel after panel, which
- * most CPUs see coming. */
-SIMD_INLINE void prefetch(const uint8_t *at, size_t bytes, bool near) {
-    UNROLLED (i, (bytes + 63) / 64) {
-        if (near)
-            __builtin_prefetch(at + i * 64, 0, 3);
-        else
-            __builtin_prefetch(at + i * 64, 0, 2);
     }
 }
 
@@ -228,16 +135,6 @@ SIMD_INLINE void run_tile(struct layout l, int tokens, const struct tile *tile) 
     UNROLLED (t, tokens) f32_store_n(tile->out + (size_t)t * tile->out_stride, acc[t], tile->rows);
 }
 
-/* One chunk of K of a call: its panels by its tokens. The panels' chunks stay in L2 while the tokens go by. */
-struct strip {
-    const uint8_t *panels; /* at the chunk, of the first panel */
-    size_t panel_bytes, rows, panel_begin, panel_end;
-    size_t block_begin, blocks;
-    const struct kern_input *x;
-    float *out;
-    size_t out_stride;
-};
-
 SIMD_INLINE void run_panels(struct layout l, int tokens, const struct strip *s, size_t token, struct side in) {
     for (size_t panel = s->panel_begin; panel < s->panel_end; panel++) {
         size_t row = panel * KERN_LANES, left = s->rows - row;
@@ -252,17 +149,6 @@ SIMD_INLINE void run_panels(struct layout l, int tokens, const struct strip *s, 
             .first = s->block_begin == 0,
         };
         run_tile(l, tokens, &tile);
-    }
-}
-
-/* What `half` of one token's blocks (whole blocks where there are no halves) needs beside its quants. */
-SIMD_INLINE void prepare_sums(struct layout l, int half, const int32_t *restrict sum16, const float *restrict scale,
-                              size_t blocks, float *restrict sum, int32_t *restrict start) {
-    int32_t offset = is_wide(l) && SIMD_SIGNED_BYTES ? 0 : l.offset;
-    for (size_t i = 0; i < blocks; i++) {
-        int32_t q_sum = layout_has_halves(&l) ? sum16[2 * i + half] : sum16[2 * i] + sum16[2 * i + 1];
-        if (layout_has_min(&l)) sum[i] = scale[i] * (float)q_sum;
-        start[i] = -offset * q_sum;
     }
 }
 
@@ -306,12 +192,8 @@ SIMD_INLINE size_t run_while(struct layout l, int tile, const struct strip *s, s
 SIMD_INLINE void run_strip(struct layout l, const struct strip *s, size_t tokens) {
     const int most = layout_has_halves(&l) ? SIMD_TOKENS_PARTS : SIMD_TOKENS;
     size_t token = 0;
-#ifdef SIMD_TILE
-    if (tokens >= SIMD_TILE) {
-        tiles_begin();
-        token = run_while(l, SIMD_TILE, s, token, tokens);
-        tiles_end();
-    }
+#ifdef SIMD_AMX
+    token = run_tiles(l, s, tokens);
 #endif
     if (most >= 12) token = run_while(l, 12, s, token, tokens);
     if (most >= 8) token = run_while(l, 8, s, token, tokens);

@@ -3,9 +3,7 @@
  * lanes (0 < n <= 16) in memory and give zeroes in the others; max and min give their second operand for a NaN, as x86
  * has it. Included by lanes/ sources only. */
 #pragma once
-#if defined SIMD_AMX
-#include "kern/x86/dots_amx.h"
-#elif defined __AVX512VNNI__
+#if defined __AVX512VNNI__
 #include "kern/x86/dots_avx512.h"
 #elif defined __AVX2__
 #include "kern/x86/dots_avx2.h"

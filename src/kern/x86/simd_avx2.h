@@ -117,4 +117,5 @@ SIMD_INLINE __m256 from_bf16(const uint16_t *p) {
 }
 SIMD_INLINE f32x16 f32_from_bf16(const uint16_t *p) { return (f32x16){from_bf16(p), from_bf16(p + 8)}; }
 SIMD_INLINE f32x16 f32_from_i32(i32x16 a) { return EACH1(f32x16, _mm256_cvtepi32_ps, a); }
+SIMD_INLINE f32x16 f32_from_bits(i32x16 a) { return EACH1(f32x16, _mm256_castsi256_ps, a); }
 #endif

@@ -99,6 +99,7 @@ SIMD_INLINE f32x16 f32_from_e8m0(const uint8_t *p) {
     return _mm512_castsi512_ps(_mm512_mask_sllv_epi32(bits, small, _mm512_set1_epi32(0x00200000), e));
 }
 SIMD_INLINE f32x16 f32_from_i32(i32x16 a) { return _mm512_cvtepi32_ps(a); }
+SIMD_INLINE f32x16 f32_from_bits(i32x16 a) { return _mm512_castsi512_ps(a); }
 
 /* 32 whole numbers in [-127, 127] that MATH_ROUND was added to: to bytes, with the sums of each 16. */
 SIMD_INLINE void i8_store_rounded(int8_t *q, int32_t *sum16, f32x16 low, f32x16 high) {
