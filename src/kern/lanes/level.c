@@ -1,8 +1,6 @@
 #include "kern/lanes/levels.h"
 #include "kern/lanes/simd.h"
-#ifdef SIMD_AMX
 #include "kern/x86/tiles_amx.h"
-#endif
 
 void LEVEL(init)(struct kern *k) {
     LEVEL(matmul_int8_init)(k);

@@ -2,9 +2,7 @@
 
 #include "kern/lanes/levels.h"
 #include "kern/lanes/panels.h"
-#ifdef SIMD_AMX
-#include "kern/x86/tiles_amx.h"
-#endif
+#include "kern/lanes/tiles.h"
 
 /* The formula is in ref/matmul.c. A tile is one panel by up to TOKENS_MOST tokens, its accumulators stay in registers
  * over a chunk of K and wait in `out` between chunks. The chunk's activations are copied side by side, at a distance

@@ -1,10 +1,11 @@
 /* What the products of whole numbers read: a panel's quants and scales in registers, and one call's share of them.
- * Included by matmul_int8.c and tiles.h. */
+ * Included by matmul_int8.c and tiles.h; empty for a compiler that has no level. */
 #pragma once
 #include "kern/lanes/simd.h"
 #include "kern/layout.h"
 #include "kern/math.h"
 
+#ifdef LEVEL
 enum { CHUNK_BLOCKS = 40 }; /* of 32 columns; whole super-blocks; 12 tokens of it fill half of L1 */
 
 /* Vector j of a part of a block (layout.h), moved to `to`. */
@@ -121,3 +122,4 @@ SIMD_INLINE void prepare_sums(struct layout l, int half, const int32_t *restrict
         start[i] = lift - offset * q_sum;
     }
 }
+#endif
