@@ -7,13 +7,13 @@
 
 enum { TILE_ROWS = 16 }; /* tokens */
 
-/* The tiles: sums (three more when the peak is measured), then tokens and weights of a block of eight vectors and of
- * half a block. Macros, since the compiler wants their numbers spelt. */
+/* The tiles: sums, then tokens and weights of a block of eight vectors and of half a block. Macros, since the compiler
+ * wants their numbers spelt. */
 #define TILE_SUMS         0
-#define TILE_TOKENS       4
-#define TILE_WEIGHTS      5
-#define TILE_TOKENS_HALF  6
-#define TILE_WEIGHTS_HALF 7
+#define TILE_TOKENS       1
+#define TILE_WEIGHTS      2
+#define TILE_TOKENS_HALF  3
+#define TILE_WEIGHTS_HALF 4
 
 struct tile_config {
     uint8_t palette, start_row, reserved[14];
@@ -25,8 +25,8 @@ struct tile_config {
 SIMD_INLINE void tiles_begin(void) {
     static const struct tile_config config = {
         .palette = 1,
-        .row_bytes = {64, 64, 64, 64, 32, 64, 16, 64},
-        .rows = {TILE_ROWS, TILE_ROWS, TILE_ROWS, TILE_ROWS, TILE_ROWS, 8, TILE_ROWS, 4},
+        .row_bytes = {64, 32, 64, 16, 64},
+        .rows = {TILE_ROWS, TILE_ROWS, 8, TILE_ROWS, 4},
     };
     _tile_loadconfig(&config);
 }
@@ -54,18 +54,5 @@ SIMD_INLINE void tile_multiply(bool halves, const u8x64 *weights, const int8_t *
         _tile_dpbssd(TILE_SUMS, TILE_TOKENS_HALF, TILE_WEIGHTS_HALF);
         _tile_stored(TILE_SUMS, out->of[half], sizeof out->of[0][0]);
     }
-}
-
-/* Products of `iterations` rounds in registers. */
-SIMD_INLINE uint64_t tile_peak(uint64_t iterations) {
-    tiles_begin();
-    for (uint64_t n = 0; n < iterations; n++) {
-        _tile_dpbssd(0, TILE_TOKENS, TILE_WEIGHTS);
-        _tile_dpbssd(1, TILE_TOKENS, TILE_WEIGHTS);
-        _tile_dpbssd(2, TILE_TOKENS, TILE_WEIGHTS);
-        _tile_dpbssd(3, TILE_TOKENS, TILE_WEIGHTS);
-    }
-    tiles_end();
-    return iterations * 4 * TILE_ROWS * LAYOUT_VECTORS * LAYOUT_VECTOR_BYTES;
 }
 #endif
