@@ -10,12 +10,13 @@ static const struct cache_page empty_page = {
     .parent = CACHE_NONE, .child = CACHE_NONE, .sibling = CACHE_NONE, .slot = CACHE_NONE};
 static const struct cache_slot empty_slot = {.page = CACHE_NONE};
 
-int cache_init(struct cache *c, uint32_t pages, uint32_t window, uint32_t slots) {
+int cache_init(struct cache *c, uint32_t pages, uint32_t window, uint32_t slots, bool states) {
     *c = (struct cache){.pages = calloc((size_t)pages + 1, sizeof *c->pages),
                         .slots = calloc((size_t)slots + 1, sizeof *c->slots),
                         .count = pages,
                         .slot_count = slots,
-                        .window = window};
+                        .window = window,
+                        .states = states};
     if (!c->pages || !c->slots) return ERR_NOMEM;
     cache_forget(c);
     return 0;
@@ -107,13 +108,13 @@ static uint32_t common(const struct cache_page *p, const uint32_t *tokens, uint3
     return count;
 }
 
-/* The child that has most in common with the tokens, and how much. */
+/* The child that has most in common with the tokens, and how much; of states, one that has become so by them alone. */
 static uint32_t best_child(struct cache *c, uint32_t parent, const uint32_t *tokens, uint32_t most, uint32_t *count) {
     uint32_t best = CACHE_NONE;
     *count = 0;
     for (uint32_t child = *first_child(c, parent); child != CACHE_NONE; child = c->pages[child].sibling) {
         uint32_t found = common(&c->pages[child], tokens, most);
-        if (found <= *count) continue;
+        if (found <= *count || (c->states && found < c->pages[child].count)) continue;
         *count = found;
         best = child;
     }
@@ -194,6 +195,7 @@ uint32_t cache_file(struct cache *c, uint32_t parent, uint32_t page, const uint3
         struct cache_page *o = &c->pages[other];
         next = o->sibling;
         uint32_t same = common(o, tokens, count);
+        if (c->states && o->count != count) continue; /* another state */
         if (same == count) { /* all of it is there already */
             hand_slot_over(c, page, other);
             cache_release(c, page);

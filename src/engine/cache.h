@@ -5,7 +5,9 @@
  * holds stays for prompts that begin alike until its page is taken for something else, the oldest end of a path first.
  * Where layers have a window, a page has a slot besides for what they keep of it. Whoever runs holds the slots of what
  * its window shows, and lets go of those that it has passed; a page whose slot was taken for another is known, but no
- * prompt can go on from where its window would show it.
+ * prompt can go on from where its window would show it. Where layers have states, slots keep those by the last token of
+ * their pages: a prompt goes on only behind all tokens of a page, and one that was left within its last page is another
+ * page than one that went on.
  * The book counts and names pages; their bytes are struct pages, in each stage. One thread, the runner's. */
 #pragma once
 #include <stdint.h>
@@ -34,13 +36,15 @@ struct cache {
     struct cache_slot *slots;
     uint32_t count, slot_count; /* slot_count 0: no layer has a window */
     uint32_t window;
+    bool states;
     uint32_t held_pages, held_slots; /* that somebody holds */
     uint32_t first; /* child of the root */
     uint64_t clock;
 };
 
-/* window 0: no layer has one; else there are pages_slots() slots for each session. ERR_NOMEM. */
-int cache_init(struct cache *c, uint32_t pages, uint32_t window, uint32_t slots);
+/* window 0: no layer has one; else there are pages_slots() slots for each session. states: slots tell what layers have
+ * become by the last token of their pages. ERR_NOMEM. */
+int cache_init(struct cache *c, uint32_t pages, uint32_t window, uint32_t slots, bool states);
 void cache_deinit(struct cache *c);
 /* Nothing is known of any page any more, and nobody holds one. */
 void cache_forget(struct cache *c);

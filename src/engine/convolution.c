@@ -12,7 +12,7 @@ struct convolution_job {
 
 static float *kept(const struct convolution_job *job, const struct step_row *row, uint32_t position) {
     const struct forward *f = job->f;
-    float *page = pages_convolved(f->pages, job->index, row->session, position / KERN_PAGE);
+    float *page = pages_kept(f->pages, job->index, row->session, position / KERN_PAGE);
     return page + (size_t)(position % KERN_PAGE) * f->params->embd;
 }
 

@@ -28,6 +28,11 @@ double exact_exp(double x) {
     return ldexp(sum, (int)count); /* exact */
 }
 
+double exact_softplus(double x) {
+    if (x > 20 || !(x >= -100)) return x > 20 ? x : 0;
+    return exact_log(1.0 + exact_exp(x));
+}
+
 /* Taylor series on [-pi/4, pi/4], turned by the number of quarter circles taken off. */
 void exact_sincos(double x, double *sine, double *cosine) {
     double count = floor(x * half_pi_inverse + 0.5);

@@ -4,4 +4,5 @@
 
 double exact_log(double x);                                /* x > 0 and normal */
 double exact_exp(double x);                                /* |x| <= 700 */
+double exact_softplus(double x);                           /* log(1 + e^x) */
 void exact_sincos(double x, double *sine, double *cosine); /* |x| <= 1e6 radians */

@@ -1,4 +1,5 @@
 #include "engine/forward_private.h"
+#include "engine/recurrence.h"
 
 #include <assert.h>
 #include <string.h>
@@ -52,6 +53,7 @@ static uint64_t carve_all(struct forward *f, const struct share_sizes *sizes, co
     f->v = forward__carve_rows(&c, wider(f, forward__value_width));
     f->heads_gate = forward__carve_rows(&c, p->heads_gated ? (size_t)p->heads * p->head_dim_v : 0);
     f->convolved = forward__carve_rows(&c, p->convolution > 0 ? 3 * (size_t)p->embd : 0);
+    f->recurred = forward__carve_rows(&c, forward__recurrence_width(&p->recurrence));
     f->up = forward__carve_rows(&c, p->ff);
     f->branch = forward__carve_rows(&c, p->embd);
     forward__carve_mixture(&c, sizes, &f->mixture);
@@ -131,16 +133,18 @@ static bool any_wants_int8(const struct matrix *const readers[], size_t count) {
 typedef void layer_stage(struct forward *f, struct forward_part *part, const struct weights_layer *l);
 
 static void attend(struct forward *f, struct forward_part *part, const struct weights_layer *l) {
-    const struct matrix *readers[] = {&l->attn_q,      &l->attn_k,    &l->attn_v,         &l->attn_q_a,
-                                      &l->attn_kv_a,   &l->attn_gate, &l->convolution_in, &l->ffn_gate,
-                                      &l->ffn_up,      &l->router,    &l->shared_gate,    &l->expert_gate,
-                                      &l->expert_up};
+    const struct matrix *readers[] = {&l->attn_q,      &l->attn_k,        &l->attn_v,         &l->attn_q_a,
+                                      &l->attn_kv_a,   &l->attn_gate,     &l->convolution_in, &l->recurrence_in,
+                                      &l->ffn_gate,    &l->ffn_up,        &l->router,         &l->shared_gate,
+                                      &l->expert_gate, &l->expert_up};
     uint32_t rows = part->row_count, index = (uint32_t)(l - f->weights->layers);
     bool int8 = forward__wants_int8(&l->attn_output) && f->sizes->in_blocks;
     norm_part(f, part, norm_of(f, l->attn_norm, l->attn_norm_bias),
-              any_wants_int8(readers, f->params->parallel ? ARRAY_LEN(readers) : 7));
+              any_wants_int8(readers, f->params->parallel ? ARRAY_LEN(readers) : 8));
     if (l->is->convolves) {
         forward__convolve(f, part, index);
+    } else if (l->is->recurs) {
+        forward__recur(f, part, index);
     } else if (f->params->latent.kv_rank > 0) {
         forward__attend_latent(f, part, index);
     } else {
@@ -248,10 +252,16 @@ static void scale_hidden(struct forward *f, const struct weights_layer *l) {
 }
 
 static int check_rows(const struct forward *f, const struct step *step, struct error *error) {
+    uint32_t window = f->pages->shape.window;
     for (uint32_t i = 0; i < step->row_count; i++) {
         const struct step_row *row = &step->rows[i], *next = row + 1;
-        bool covered = i + 1 < step->row_count && next->session == row->session && next->position >= row->position;
-        if (covered) continue; /* the next row checks all pages up to a later position */
+        bool goes_on = i + 1 < step->row_count && next->session == row->session;
+        if (goes_on && f->params->recurrence.inner > 0 && next->position != row->position + 1)
+            return error_set(error, ERR_INVALID, "position %u of session %u does not follow %u", next->position,
+                             row->session, row->position);
+        bool covered = goes_on && next->position >= row->position &&
+                       pages_first_seen(window, next->position) == pages_first_seen(window, row->position);
+        if (covered) continue; /* the next row checks all pages up to a later position, and slots from the same on */
         int rc = pages_check(f->pages, row->session, row->position, error);
         if (rc < 0) return rc;
     }

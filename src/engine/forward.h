@@ -5,8 +5,8 @@
  * the step. All scratch memory is reserved at the start; a step allocates nothing. One thread calls; the pool computes.
  * Where several members share the layers (share.h), each computes its rows of every matrix for all rows of the step,
  * and between two matrices they tell each other. forward.c is the pass, products.c norms and matrix products,
- * attention.c heads and their cache, latent.c another way to their queries, convolution.c what some layers do instead,
- * experts.c mixtures, gather.c what members tell each other. */
+ * attention.c heads and their cache, latent.c another way to their queries, convolution.c and recurrence.c what some
+ * layers do instead, experts.c mixtures, gather.c what members tell each other. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -98,7 +98,7 @@ struct forward {
     struct memory memory; /* everything below lies in it */
     struct activations normed, attended, gated;
     struct activations widened;     /* an embedding, between the last two matrices that it passes */
-    float *q, *k, *v, *heads_gate, *convolved, *up, *branch; /* [row][width] */
+    float *q, *k, *v, *heads_gate, *convolved, *recurred, *up, *branch; /* [row][width] */
     float *other_branch;            /* where attention and FFN come out together: attention's */
     uint8_t *packed;                /* what is being sent */
     uint32_t rows_max, part_rows_max; /* of a step, of a part of it */

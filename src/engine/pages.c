@@ -33,7 +33,7 @@ static size_t head_bytes(const struct pages_shape *s, struct model_heads h) {
 /* Bytes of a page of one layer, all its heads. */
 static uint64_t page_bytes(const struct pages_shape *s, uint32_t layer) {
     struct model_heads h = heads_of(s, layer);
-    if (s->of_model && s->of_model[layer].convolves) return (uint64_t)KERN_PAGE * s->convolved * sizeof(float);
+    if (s->of_model && (s->of_model[layer].convolves || s->of_model[layer].recurs)) return s->kept * sizeof(float);
     return h.kv_heads * head_bytes(s, h);
 }
 
@@ -128,7 +128,7 @@ int pages_check(const struct pages *p, uint32_t session, uint32_t position, stru
     return 0;
 }
 
-float *pages_convolved(const struct pages *p, uint32_t layer, uint32_t session, uint32_t index) {
+float *pages_kept(const struct pages *p, uint32_t layer, uint32_t session, uint32_t index) {
     size_t slot = p->slots[(size_t)session * p->per_session + index];
     return (float *)(void *)(p->layers[layer] + slot * page_bytes(&p->shape, layer));
 }

@@ -22,7 +22,7 @@ struct pages_shape {
     uint32_t pages;             /* in the pool; 0: as many as that takes */
     struct model_heads local;   /* of layers with a window, where theirs are others; kv_heads 0: the same */
     uint32_t window;            /* positions that some layers see; 0: none has a window */
-    uint32_t convolved;         /* channels that layers which convolve keep of a position, as f32 */
+    uint64_t kept;              /* values of a slot, as f32, in layers that convolve or have a state */
     const struct model_layer *of_model; /* [layers]: which ones have it; NULL: none. Must outlive the pages. */
 };
 
@@ -54,6 +54,19 @@ static inline uint32_t pages_own_slot(uint32_t window, uint32_t context, uint32_
     return count ? session * count + index % count : PAGES_UNMAPPED;
 }
 
+/* Values that layers which do not attend keep in a slot: of a convolution, what comes into its sums, [KERN_PAGE][embd];
+ * of a recurrence, what it has become by the last position that was computed of the page. */
+static inline uint64_t pages_values_kept(const struct model_params *p) {
+    return p->convolution > 0 ? (uint64_t)KERN_PAGE * p->embd : model_recurrence_values(&p->recurrence);
+}
+
+/* Bytes of one position in a layer with a window, at `value_bytes` a value; of a slot of others, spread over its
+ * positions. */
+static inline uint64_t pages_window_bytes(const struct model *m, unsigned value_bytes) {
+    uint64_t kept = pages_values_kept(&m->params) * sizeof(float);
+    return kept > 0 ? (kept + KERN_PAGE - 1) / KERN_PAGE : model_window_bytes(m, value_bytes);
+}
+
 uint64_t pages_bytes(const struct pages_shape *shape);
 /* ERR_NOMEM. Nothing needs freeing on failure. */
 int pages_init(struct pages *p, const struct pages_shape *shape, struct error *error);
@@ -68,5 +81,5 @@ int pages_check(const struct pages *p, uint32_t session, uint32_t position, stru
 /* K and V of a head in page `index` of a session, which must be mapped and, in a layer with a window, be seen. */
 void *pages_k(const struct pages *p, uint32_t layer, uint32_t head, uint32_t session, uint32_t index);
 void *pages_v(const struct pages *p, uint32_t layer, uint32_t head, uint32_t session, uint32_t index);
-/* The same of a layer that convolves: [KERN_PAGE][convolved]. */
-float *pages_convolved(const struct pages *p, uint32_t layer, uint32_t session, uint32_t index);
+/* What a layer that does not attend keeps in the slot of the page. */
+float *pages_kept(const struct pages *p, uint32_t layer, uint32_t session, uint32_t index);

@@ -229,10 +229,7 @@ size_t forward__gate_grain(const struct forward *f, size_t blocks, const struct 
     return grain > 0 ? grain : 1;
 }
 
-static float softplus(float x) {
-    if (x > 20 || x < -100) return x > 20 ? x : 0;
-    return (float)exact_log(1.0 + exact_exp(x));
-}
+static float softplus(float x) { return (float)exact_softplus(x); }
 
 /* What was learned becomes the curve that it stands for. */
 static struct kern_xielu curve_of(const struct model_layer *l) {

@@ -232,7 +232,8 @@ static int reserve(struct runner *r) {
     }
     if (!size_mul(pages, parallel, &all) || all >= PAGES_UNMAPPED) return ERR_NOMEM;
     uint32_t window = r->model->params.window, slots = pages_slots(window, r->options.context) * parallel;
-    if (cache_init(&r->cache, (uint32_t)all, window, slots) < 0) return ERR_NOMEM;
+    bool states = r->model->params.recurrence.inner > 0;
+    if (cache_init(&r->cache, (uint32_t)all, window, slots, states) < 0) return ERR_NOMEM;
     for (uint32_t i = 0; i < r->flights_max; i++)
         if (!(r->flights[i].serials = calloc(r->options.sessions, sizeof(uint64_t)))) return ERR_NOMEM;
     return 0;

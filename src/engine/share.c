@@ -133,6 +133,7 @@ void share_sizes(const struct share *s, const struct model_params *p, struct sha
                                 .heads_of_model = p->heads,
                                 .attended = p->heads * share_value_size(p),
                                 .in_blocks = true};
+    if (p->recurrence.inner > out->attended) out->attended = p->recurrence.inner;
     out->params.heads = range_length(out->heads);
     out->params.kv_heads = range_length(kv_heads);
     out->params.vocab = range_length(share_vocab(s, p, s->member));
@@ -164,7 +165,7 @@ uint32_t share_members_max(const struct model *m) {
     const struct model_params *p = &m->params;
     uint32_t most = p->heads, lanes = (p->embd + KERN_LANES - 1) / KERN_LANES;
     if (lanes < most) most = lanes;
-    if (p->convolution > 0) return 1;    /* what it keeps is not cut */
+    if (p->convolution > 0 || p->recurrence.inner > 0) return 1; /* what is kept is not cut */
     if (p->local.kv_heads > 0) return 1; /* heads are cut in one way, and no norm stands amid the sums of members */
     if (p->encodes) return 1; /* its rows see each other, so they cannot be computed in parts */
     if (p->parallel && p->experts.count > 0) return 1; /* a mixture works on one part of a step at a time */

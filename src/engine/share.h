@@ -61,7 +61,7 @@ struct share_sizes {
     uint32_t queries, keys;             /* heads whose queries and keys it computes: all, where a norm goes over all */
     uint32_t query_from, key_from;      /* of these, the first that is its own */
     uint32_t heads_per_kv, heads_of_model;
-    uint32_t attended; /* columns that attention leaves, of all members */
+    uint32_t attended; /* columns that attention (or a recurrence, if that is more) leaves, of all members */
     bool in_blocks;    /* those of each member are whole blocks of KERN_BLOCK */
 };
 void share_sizes(const struct share *s, const struct model_params *p, struct share_sizes *out);

@@ -48,7 +48,7 @@ static struct pages_shape shape_of(const struct model *m, const struct slice_opt
                                 .parallel = o->parallel,
                                 .pages = o->pages,
                                 .window = p->window,
-                                .convolved = p->convolution > 0 ? p->embd : 0,
+                                .kept = pages_values_kept(p),
                                 .of_model = m->layers + o->layer_begin};
 }
 

@@ -1,7 +1,7 @@
 /* What one pass through the model works on: a micro-batch of rows.
  *
- * A row is one position of one session. The coordinator composes steps; every stage of a ring sees the same step. KV is
- * written by absolute position, so a step may be repeated. Plain data, the composer's memory. */
+ * A row is one position of one session. The coordinator composes steps; every stage of a ring sees the same step, once:
+ * KV is written by absolute position, but states go on. Plain data, the composer's memory. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

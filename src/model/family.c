@@ -38,6 +38,7 @@ static const struct model_family families[] = {
     {"granite", PAIRS, RMS, SILU, FAMILY_LOGITS_DIVIDED},
     {"granitemoe", PAIRS, RMS, SILU, FAMILY_LOGITS_DIVIDED | NORMED},
     {"granite_swa", PAIRS, RMS, SILU, FAMILY_LOGITS_DIVIDED | NORMED, .global_every = 4},
+    {"granitehybrid", PAIRS, RMS, SILU, FAMILY_LOGITS_DIVIDED | NORMED | FAMILY_RECURS},
     {"olmo2", HALVES, RMS, SILU, FAMILY_LOCAL_UNSCALED, .global_every = 4},
     {"smollm3", PAIRS, RMS, SILU, .still_every = 4},
     {"glm4", PAIRS, RMS, SILU},

@@ -35,6 +35,7 @@ enum model_trait {
     FAMILY_LAYERS_VARY = 1 << 27,       /* layers may lack attention or the FFN, which is not as wide in all of them */
     FAMILY_EXPERTS_AVERAGED = 1 << 28,  /* of what experts and the shared FFN make it takes the mean */
     FAMILY_CONVOLVES = 1 << 24,         /* layers without KV heads convolve instead of attending */
+    FAMILY_RECURS = 1 << 29,            /* layers without KV heads have a state */
 };
 
 struct model_family {

@@ -134,6 +134,5 @@ uint64_t model_kv_bytes(const struct model *m, unsigned value_bytes) {
 }
 
 uint64_t model_window_bytes(const struct model *m, unsigned value_bytes) {
-    const struct model_params *p = &m->params;
-    return p->convolution > 0 ? p->embd * sizeof(float) : kv_bytes(model_heads(p, true), value_bytes);
+    return kv_bytes(model_heads(&m->params, true), value_bytes);
 }

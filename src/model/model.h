@@ -41,6 +41,13 @@ struct model_tensor {
     V(attn_kv_a_norm)                                                                                                  \
     M(convolution_in)                                                                                                  \
     V(convolution)                                                                                                     \
+    M(recurrence_in)                                                                                                   \
+    V(recurrence_taps)                                                                                                 \
+    V(recurrence_taps_bias)                                                                                            \
+    V(recurrence_step_bias)                                                                                            \
+    V(recurrence_decay)                                                                                                \
+    V(recurrence_skip)                                                                                                 \
+    V(recurrence_norm)                                                                                                 \
     M(attn_k_b) M(attn_v_b) M(attn_q) M(attn_k) M(attn_v) M(attn_gate) M(attn_output) V(attn_q_bias) V(attn_k_bias)    \
         V(attn_v_bias) V(attn_output_bias) V(attn_q_norm) V(attn_k_norm) V(attn_sinks) V(attn_post_norm) V(ffn_norm)   \
             V(ffn_norm_bias) M(ffn_gate) M(ffn_up) M(ffn_down) V(ffn_up_bias) V(ffn_down_bias) V(ffn_post_norm)        \
@@ -67,6 +74,7 @@ struct model_layer {
         float alpha_p, alpha_n, beta, eps;
     } xielu;         /* the curve of its activation, if that is xIELU, as it was learned (engine/products.c) */
     bool convolves;  /* it does not attend: what its window shows is summed up by weights of each channel */
+    bool recurs;     /* nor does it here: a state tells it of all that was before; its window is what that needs */
     MODEL_LAYER_TENSORS(MODEL_TENSOR_MEMBER, MODEL_TENSOR_MEMBER)
 };
 
@@ -105,5 +113,5 @@ struct model_work {
 struct model_work model_layers_work(const struct model *m, uint32_t begin, uint32_t end);
 /* Bytes of K and V of one position in one layer, at `value_bytes` a value. */
 uint64_t model_kv_bytes(const struct model *m, unsigned value_bytes);
-/* The same in a layer with a window, which may convolve: then it is what comes into its sums, as f32. */
+/* The same in a layer with a window that attends. */
 uint64_t model_window_bytes(const struct model *m, unsigned value_bytes);

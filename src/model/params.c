@@ -7,7 +7,7 @@
 #include "model/builder.h"
 
 enum { WIDTH_MAX = 1 << 20, VOCAB_MAX = 1 << 24, KEY_BYTES = 96, HEAD_DIM_MAX = 576 };
-enum { CHUNK = 8192, CONVOLUTION_MAX = 64 };
+enum { CHUNK = 8192, CONVOLUTION_MAX = 64, STATE_MAX = 1024 };
 
 /* "llama.block_count" of "block_count". */
 static const char *full_key(const struct builder *b, const char *name, char out[KEY_BYTES]) {
@@ -154,7 +154,7 @@ static int read_latent_heads(struct builder *b) {
 static const struct gguf_value *kv_heads_of_layers(const struct builder *b) {
     char key[KEY_BYTES];
     const struct gguf_value *list = gguf_find(&b->m->gguf, full_key(b, "attention.head_count_kv", key));
-    bool may_differ = b->family->traits & (FAMILY_CONVOLVES | FAMILY_LAYERS_VARY);
+    bool may_differ = b->family->traits & (FAMILY_CONVOLVES | FAMILY_RECURS | FAMILY_LAYERS_VARY);
     return may_differ && list && list->type == GGUF_ARRAY ? list : NULL;
 }
 
@@ -426,10 +426,29 @@ static int read_convolution(struct builder *b) {
     return 0;
 }
 
+/* A state tells of all positions before, as a window of two does of the one before: there cannot be other windows. */
+static int read_recurrence(struct builder *b) {
+    struct model_params *p = &b->m->params;
+    struct model_recurrence *r = &p->recurrence;
+    int rc = read_count(b, "ssm.inner_size", WIDTH_MAX, &r->inner);
+    if (rc == 0) rc = read_count(b, "ssm.time_step_rank", WIDTH_MAX, &r->heads);
+    if (rc == 0) rc = read_count(b, "ssm.state_size", STATE_MAX, &r->size);
+    if (rc == 0) rc = read_count(b, "ssm.group_count", WIDTH_MAX, &r->groups);
+    if (rc == 0) rc = read_count(b, "ssm.conv_kernel", CONVOLUTION_MAX, &r->taps);
+    if (rc < 0) return rc;
+    bool even = r->inner % r->heads == 0 && r->inner % r->groups == 0 && r->heads % r->groups == 0;
+    if (!even || r->inner % 16 != 0 || r->size % 16 != 0 || model_recurrence_channels(r) > 2 * WIDTH_MAX)
+        return error_set(b->error, ERR_UNSUPPORTED, "states of %u channels x %u in %u heads of %u groups", r->inner,
+                         r->size, r->heads, r->groups);
+    p->window = 2;
+    return 0;
+}
+
 static int read_window(struct builder *b) {
     struct model_params *p = &b->m->params;
     uint32_t only = b->family->window_layers;
     if (b->family->traits & FAMILY_CONVOLVES) return read_convolution(b);
+    if (b->family->traits & FAMILY_RECURS) return read_recurrence(b);
     if (b->family->traits & FAMILY_CHUNKED) return read_chunks(b);
     if (b->family->global_every == 0 || (only > 0 && only != p->layers)) return 0;
     return read_optional(b, "attention.sliding_window", &p->window);
@@ -622,6 +641,9 @@ int builder_read_layers(struct builder *b) {
     bool windows = p->window > 0 || p->reach > 0;
     bool first = b->family->traits & FAMILY_GLOBAL_FIRST;
     uint32_t turning = 0; /* so many layers without experts rotate, whatever they see */
+    bool turns = true;
+    char key[KEY_BYTES];
+    if (b->family->traits & FAMILY_RECURS) gguf_bool(&b->m->gguf, full_key(b, "rope.scaling.finetuned", key), &turns);
     int rc = windows ? read_pattern(b, &list, &every) : 0;
     if (rc == 0) rc = read_optional(b, "leading_dense_block_count", &turning);
     if (rc < 0) return rc;
@@ -633,13 +655,14 @@ int builder_read_layers(struct builder *b) {
         if (kv_heads) gguf_item_u64(kv_heads, i, &heads);
         if ((rc = read_curve(b, i)) < 0 || (rc = read_variation(b, i)) < 0) return rc;
         l->convolves = heads == 0 && b->family->traits & FAMILY_CONVOLVES;
-        if (l->convolves) local = true;
+        l->recurs = heads == 0 && b->family->traits & FAMILY_RECURS;
+        if (l->convolves || l->recurs) local = true;
         l->window = local ? p->window : 0;
         l->reach = local ? p->reach : 0;
         bool still_here = still > 0 && (i + 1) % still == 0;
         bool still_global = (b->family->traits & FAMILY_GLOBAL_STILL) && windows && !local && i >= turning;
-        bool turns = of_layer(b, "attention.rope_pattern", i, 1);
-        l->rotates = turns && !still_here && !still_global && p->bias_octaves == 0;
+        bool turns_here = turns && of_layer(b, "attention.rope_pattern", i, 1);
+        l->rotates = turns_here && !still_here && !still_global && p->bias_octaves == 0;
     }
     return 0;
 }

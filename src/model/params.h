@@ -54,19 +54,27 @@ struct model_heads {
     uint32_t kv_heads, dim_k, dim_v, rope_dims;
 };
 
+/* Layers with a state instead of a cache (engine/recurrence.c): what comes into a layer is convolved over `taps`
+ * positions and goes into states of inner x size values, those of a head decaying together; heads of a group share what
+ * writes into the states and what reads them. */
+struct model_recurrence {
+    uint32_t inner, heads, size, groups, taps; /* inner 0: there are none */
+};
+
 struct model_params {
     char architecture[32];
     uint32_t layers, embd, heads, kv_heads, head_dim_k, head_dim_v, vocab;
     uint32_t ff; /* of the widest FFN for all positions; 0: there are only experts */
     struct model_experts experts;
     struct model_latent latent;
+    struct model_recurrence recurrence;
     uint32_t context;          /* as trained */
     uint32_t original_context; /* before its extension by YaRN or LongRoPE */
     uint32_t rope_dims;        /* channels rotated */
     enum model_pairing pairing;
     struct model_rope rope, rope_local; /* of layers that see everything, of those with a window */
     uint32_t window;                    /* positions that a layer with a window sees; 0: no layer has one */
-    uint32_t convolution;               /* some layers have a window of so many and no heads; 0: all attend */
+    uint32_t convolution;               /* some layers have a window of so many and no heads; 0: none */
     bool chunked;                       /* such a layer sees from the last multiple of `window` on */
     struct model_heads local;           /* of layers with a window, where theirs are others; kv_heads 0: the same */
     uint32_t reach;                     /* of an encoder, instead: how far it sees to either side */
@@ -98,4 +106,14 @@ struct model_params {
 static inline struct model_heads model_heads(const struct model_params *p, bool local) {
     if (local && p->local.kv_heads > 0) return p->local;
     return (struct model_heads){p->kv_heads, p->head_dim_k, p->head_dim_v, p->rope_dims};
+}
+
+/* Channels that are convolved: the values of all heads, then what writes into and what reads each group's states. */
+static inline uint64_t model_recurrence_channels(const struct model_recurrence *r) {
+    return r->inner + 2ull * r->groups * r->size;
+}
+
+/* What such a layer keeps of all that was before: the last inputs of the convolution, the states. */
+static inline uint64_t model_recurrence_values(const struct model_recurrence *r) {
+    return r->inner ? (r->taps - 1) * model_recurrence_channels(r) + (uint64_t)r->inner * r->size : 0;
 }

@@ -225,6 +225,31 @@ static int take_convolution(struct builder *b, uint32_t i) {
     return rc == 0 ? take_weight(b, i, "shortconv.out_proj", p->embd, p->embd, &l->attn_output) : rc;
 }
 
+/* Without the suffix that all others have; one value of each head. */
+static int take_bare(struct builder *b, uint32_t i, const char *role, uint32_t heads, struct model_tensor *out) {
+    char name[NAME_BYTES];
+    snprintf(name, sizeof name, "blk.%u.%s", i, role);
+    return take_needed(b, name, heads, 1, out);
+}
+
+/* What comes in gates the result, goes into the states and says how far a step goes, in this order (Mamba-2). */
+static int take_recurrence(struct builder *b, uint32_t i) {
+    const struct model_params *p = &b->m->params;
+    const struct model_recurrence *r = &p->recurrence;
+    struct model_layer *l = &b->m->layers[i];
+    uint64_t channels = model_recurrence_channels(r);
+    char name[NAME_BYTES];
+    int rc = take_weight(b, i, "ssm_in", r->inner + channels + r->heads, p->embd, &l->recurrence_in);
+    if (rc == 0) rc = take_weight(b, i, "ssm_conv1d", channels, r->taps, &l->recurrence_taps);
+    if (rc == 0) rc = take_bias(b, i, "ssm_conv1d", channels, &l->recurrence_taps_bias);
+    if (rc == 0)
+        rc = take_needed(b, layer_name(i, "ssm_dt", "bias", name), 1, r->heads, &l->recurrence_step_bias);
+    if (rc == 0) rc = take_bare(b, i, "ssm_a", r->heads, &l->recurrence_decay);
+    if (rc == 0) rc = take_bare(b, i, "ssm_d", r->heads, &l->recurrence_skip);
+    if (rc == 0) rc = take_weight(b, i, "ssm_norm", r->groups, r->inner / r->groups, &l->recurrence_norm);
+    return rc == 0 ? take_weight(b, i, "ssm_out", p->embd, r->inner, &l->attn_output) : rc;
+}
+
 static int take_attention(struct builder *b, uint32_t i) {
     const struct model_params *p = &b->m->params;
     struct model_layer *l = &b->m->layers[i];
@@ -235,6 +260,7 @@ static int take_attention(struct builder *b, uint32_t i) {
     if (rc < 0) return rc;
     if (l->headless) return 0;
     if (l->convolves) return take_convolution(b, i);
+    if (l->recurs) return take_recurrence(b, i);
     return p->latent.kv_rank ? take_latent(b, i) : take_plain_attention(b, i);
 }
 

@@ -112,7 +112,7 @@ static void fill_model(struct placement_model *out, const struct card *c, const 
     *out = (struct placement_model){.layer_count = m->params.layers,
                                     .context = m->params.context,
                                     .kv_bytes = model_kv_bytes(m, 2),
-                                    .window_kv_bytes = model_window_bytes(m, 2),
+                                    .window_kv_bytes = pages_window_bytes(m, 2),
                                     .kv_page = KERN_PAGE,
                                     .window_positions = (uint64_t)pages_slots(m->params.window, UINT32_MAX) * KERN_PAGE,
                                     .hidden_bytes = (uint64_t)m->params.embd * sizeof(float),

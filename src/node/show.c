@@ -7,6 +7,7 @@
 #include "api/write.h"
 #include "base/size.h"
 #include "engine/gguf_dir.h"
+#include "engine/pages.h"
 #include "engine/source.h"
 #include "model/file_type.h"
 #include "node/parcel.h"
@@ -38,7 +39,8 @@ static uint64_t needs(const struct model *m, uint32_t context) {
     uint64_t bytes = model_layers_bytes(m, 0, m->params.layers) + model_ends_bytes(m);
     for (uint32_t i = 0; i < m->params.layers; i++) {
         uint32_t window = m->layers[i].window, kept = window > 0 && window < context ? window : context;
-        bytes += kept * (window > 0 ? model_window_bytes(m, KV_VALUE_BYTES) : model_kv_bytes(m, KV_VALUE_BYTES));
+        if (m->layers[i].recurs) kept = KERN_PAGE;
+        bytes += kept * (window > 0 ? pages_window_bytes(m, KV_VALUE_BYTES) : model_kv_bytes(m, KV_VALUE_BYTES));
     }
     return bytes;
 }

@@ -89,6 +89,23 @@ def biased_gates(f, layer):
     return {"ffn_gate.bias": (f.ff,), "ffn_up.bias": (f.ff,), "ffn_down.bias": (f.embd,)}
 
 
+STATES = {"ssm.conv_kernel": 4, "ssm.inner_size": 512, "ssm.state_size": 32, "ssm.time_step_rank": 8,
+          "ssm.group_count": 2, "rope.scaling.finetuned": False, "attention.head_count_kv": [0, 0, 2, 0]}
+
+
+def recurrence(f, layer):
+    return {"ssm_in.weight": (512 + 640 + 8, f.embd), "ssm_conv1d.weight": (640, 4), "ssm_conv1d.bias": (640,),
+            "ssm_dt.bias": (8,), "ssm_norm.weight": (2, 256), "ssm_out.weight": (f.embd, 512)}
+
+
+def decays(rng):
+    return -np.exp(rng.standard_normal((8, 1)))
+
+
+def skips(rng):
+    return 1 + 0.1 * rng.standard_normal((8, 1))
+
+
 def output_bias(f, layer):
     return {"attn_output.bias": (f.embd,)}
 
@@ -129,6 +146,14 @@ def families():
         return t.Family(name, [mixed, ffn], layers=5, tied=True, rope_base=1e6, constants={
             "token_embd_norm.weight": lambda rng: 5 * (1 + positions(rng)[0])}, keys=keys | {
                 "attention.head_count_kv": [0, 0, 2, 0, 2], "shortconv.l_cache": 3})
+    def granitehybrid(ffn, **more):
+        def mixed(f, layer):
+            return (t.attention() if layer == 2 else recurrence)(f, layer)
+        constants = {f"blk.{i}.ssm_{name}": make for i in (0, 1, 3) for name, make in (("a", decays), ("d", skips))}
+        return t.Family("granitehybrid", [mixed, ffn], layers=4, ff=256, rope_dims=None, embd_scale=1 / 32,
+                        gain={"output": 7.5}, constants=constants, keys=STATES | more | {
+                            "attention.scale": 0.25, "embedding_scale": 12.0, "residual_scale": 0.4,
+                            "logit_scale": 3.0})
     biased_norms = dict(layer_norm=True, norm_bias=True)
     def gemma4(*more, keys=None, constants=None):
         windows = [(i + 1) % 3 != 0 for i in range(4)]
@@ -273,6 +298,10 @@ def families():
         "gemma4-moe": gemma4(gemma4_experts, keys=mixture, constants=scales_of_experts),
         "lfm2": lfm2("lfm2", t.gated_ffn),
         "lfm2moe": lfm2("lfm2moe", unshared, **mixture | {"leading_dense_block_count": 1, "expert_gating_func": 2}),
+        "granitehybrid": granitehybrid(t.gated_ffn),
+        "granitehybrid-moe": granitehybrid(t.experts(256, shared=384), **t.MOE | {
+            "expert_shared_feed_forward_length": 384}),
+        "granitehybrid-turned": granitehybrid(t.gated_ffn, **{"rope.scaling.finetuned": True}),
         "afmoe": t.Family("afmoe", [t.attention(qk_norm="head"), gated_heads, chosen], layers=5, head_dim=64,
                           norms=t.SANDWICH, **t.GEMMA_SCALES, keys=shared | {
                               "expert_weights_norm": True, "expert_weights_scale": 2.5,

@@ -102,14 +102,15 @@ def test_a_lost_member_is_not_lost_silently(shared):
     assert_all_see_all(shared, 8)
 
 
-def test_heads_of_two_kinds_lie_in_stages(unloaded, tmp_path):
-    """Their layers are not shared, but cut into stages they are."""
+@pytest.mark.parametrize("name", ["gemma4-moe", "granitehybrid"])
+def test_what_is_not_shared_lies_in_stages(unloaded, tmp_path, name):
+    """Heads of two kinds, layers with states: over several pages of the prompt."""
     if not TINY_MODEL.exists():
         pytest.skip(f"no {TINY_MODEL}")
-    path = tmp_path / "gemma4-moe.gguf"
+    path = tmp_path / f"{name}.gguf"
     write(families()[path.stem], path.stem, path)
     for node in unloaded:
         node.add_model(path)
-    tokens = ",".join(map(str, TOKENS))
+    tokens = ",".join(map(str, TOKENS * 3))
     unloaded[0].cli("load", path.stem, "--split", "pipeline", "--nodes", "2")
     assert logits_of(unloaded[1], path.stem, tokens) == run("debug", "logits", path, "--tokens", tokens).stdout

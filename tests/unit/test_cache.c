@@ -14,9 +14,9 @@ enum { PAGES = 12, SLOTS = 8, TOKENS_MAX = 4 * KERN_PAGE, WHOLE = 64 };
 
 static struct cache cache;
 
-static int setup(void **state) { return cache_init(&cache, PAGES, 0, 0); }
+static int setup(void **state) { return cache_init(&cache, PAGES, 0, 0, false); }
 
-static int setup_windows(void **state) { return cache_init(&cache, PAGES, 70, SLOTS); }
+static int setup_windows(void **state) { return cache_init(&cache, PAGES, 70, SLOTS, false); }
 
 static int teardown(void **state) {
     cache_deinit(&cache);

@@ -184,7 +184,7 @@ static void a_layer_that_convolves_has_pages_of_its_own_size(void **state) {
     mixed.layers = 3;
     mixed.context = 2000; /* 32 pages, 10 slots */
     mixed.window = 3;
-    mixed.convolved = 100;
+    mixed.kept = KERN_PAGE * 100;
     mixed.of_model = layers;
     uint64_t slots = (uint64_t)mixed.sessions * 10, pages = (uint64_t)mixed.sessions * 32;
     assert_int_equal(pages_bytes(&mixed), (2 * slots * 100 + pages * 3 * (16 + 8)) * 64 * sizeof(float));
@@ -192,12 +192,12 @@ static void a_layer_that_convolves_has_pages_of_its_own_size(void **state) {
     step.page_count = 1;
     step.pages[0] = (struct step_page){0, 0, 7, 7, 4, 4};
     assert_int_equal(pages_map(&p, &step, NULL), 0);
-    float *first = pages_convolved(&p, 0, 0, 0), *last = pages_convolved(&p, 2, 0, 0);
+    float *first = pages_kept(&p, 0, 0, 0), *last = pages_kept(&p, 2, 0, 0);
     for (size_t i = 0; i < 64 * 100; i++) last[i] = (first[i] = (float)i) + 1;
     step.pages[0] = (struct step_page){1, 0, 8, 7, 5, 4};
     assert_int_equal(pages_map(&p, &step, NULL), 0);
-    assert_memory_equal(pages_convolved(&p, 0, 1, 0), first, 64 * 100 * sizeof(float));
-    assert_memory_equal(pages_convolved(&p, 2, 1, 0), last, 64 * 100 * sizeof(float));
+    assert_memory_equal(pages_kept(&p, 0, 1, 0), first, 64 * 100 * sizeof(float));
+    assert_memory_equal(pages_kept(&p, 2, 1, 0), last, 64 * 100 * sizeof(float));
     pages_deinit(&p);
 }
 
