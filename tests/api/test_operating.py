@@ -160,7 +160,8 @@ def test_preflights(logged):
 # ---- the access log ----
 
 def test_the_access_log_tells_what_and_not_which_words(logged):
-    body = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": SECRET}], "max_tokens": 5})
+    body = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": SECRET}], "max_tokens": 5,
+                       "temperature": 0})
     call(logged, "POST", f"/v1/chat/completions?note={SECRET}", {"x-request-id": "my-own-id"}, body)
     account = of_id(logged, "my-own-id")
     assert account["method"] == "POST" and account["path"] == "/v1/chat/completions" and account["status"] == 200
