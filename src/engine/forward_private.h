@@ -114,9 +114,9 @@ int forward__take(struct forward *f, struct forward_part *part, struct error *er
 
 /* ---- attention.c ---- */
 
-/* The member's heads in groups: f->heads. */
 /* ALiBi's slopes of the own heads. */
 void forward__lean_heads(struct forward *f);
+/* The member's heads in groups: f->heads. */
 void forward__group_heads(struct forward *f);
 /* Values of all heads of a row. */
 size_t forward__query_width(const struct share_sizes *s);
