@@ -75,6 +75,14 @@ def test_bias_of_the_choice_may_have_no_suffix(tmp_path):
     assert logits(without, TOKENS).tobytes() == logits(with_suffix, TOKENS).tobytes()
 
 
+def assert_refused(name, keys, tmp_path, reason):
+    """The family's model with other keys, for that reason."""
+    family = families()[name]
+    path, _ = write("odd", tmp_path, replace(family, keys=family.keys | keys))
+    result = run("debug", "logits", path, "--tokens=1")
+    assert result.returncode == 1 and reason in result.stderr
+
+
 @pytest.mark.parametrize("keys, reason", [
     ({"attention.head_count_kv": [0, 0, 2, 0, 4]}, b"KV heads of block 4"),
     ({"attention.head_count_kv": [0] * 5}, b"without KV heads"),
@@ -82,10 +90,7 @@ def test_bias_of_the_choice_may_have_no_suffix(tmp_path):
     ({"attention.sliding_window": 16}, b"beside a window of 16"),
     ({"shortconv.l_cache": 0}, b"shortconv.l_cache")])
 def test_convolutions_that_are_not_known(tmp_path, keys, reason):
-    family = families()["lfm2"]
-    path, _ = write("odd", tmp_path, replace(family, keys=family.keys | keys))
-    result = run("debug", "logits", path, "--tokens=1")
-    assert result.returncode == 1 and reason in result.stderr
+    assert_refused("lfm2", keys, tmp_path, reason)
 
 
 def test_each_layer_has_its_curve(tmp_path):
@@ -138,10 +143,7 @@ def test_at_least_one_layer_is_run(tmp_path):
     ({"attention.sliding_window_pattern": [True] * 4}, b"KV heads of block 2"),
     ({"attention.key_length_swa": 36}, b"multiples of 8")])
 def test_heads_of_windows_that_are_not_known(tmp_path, keys, reason):
-    family = families()["gemma4"]
-    path, _ = write("odd", tmp_path, replace(family, keys=family.keys | keys))
-    result = run("debug", "logits", path, "--tokens=1")
-    assert result.returncode == 1 and reason in result.stderr
+    assert_refused("gemma4", keys, tmp_path, reason)
 
 
 @pytest.mark.parametrize("keys, reason", [

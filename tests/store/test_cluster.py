@@ -134,15 +134,21 @@ def test_all_pull_at_once(cluster, hub, wide):
     assert hub.served <= 1.1 * size, hub.served / size
 
 
-def pull_until_one_is_killed(together, hub):
-    """Who was killed in the middle of the first node's pull."""
+def kill_amid_a_pull(together, hub):
+    """The first node's slow pull, and who was killed in the middle of it."""
     nodes = together.nodes
     hub.rate = 4e6
     pull = subprocess.Popen([CARAVAN, "pull", "org/wide"], env=nodes[0].env, stderr=subprocess.PIPE, text=True)
     assert wait_until(lambda: hub.served > 4e6, 30)
     parts = {part["node"] for part in nodes[0].downloads()[0]["parts"]}
-    lost = next(n for n in nodes[1:] if next(v["id"] for v in n.json("nodes") if v["self"]) in parts)
-    assert lost.stop(signal.SIGKILL) == -signal.SIGKILL
+    killed = next(n for n in nodes[1:] if next(v["id"] for v in n.json("nodes") if v["self"]) in parts)
+    assert killed.stop(signal.SIGKILL) == -signal.SIGKILL
+    return pull, killed
+
+
+def pull_until_one_is_killed(together, hub):
+    """Who was killed in the middle of the first node's pull, which ends with that."""
+    pull, lost = kill_amid_a_pull(together, hub)
     told = pull.communicate(timeout=120)[1]
     assert pull.returncode == 1 and "pull again" in told, told
     hub.rate = 0
@@ -174,12 +180,7 @@ def test_a_pull_goes_on_with_a_node_that_was_killed_and_is_back_at_once(cluster,
     hub.add("org/wide", "w-Q8_0.gguf", wide)
     together = cluster(3, "--memory", "150M")
     nodes = together.nodes
-    hub.rate = 4e6
-    pull = subprocess.Popen([CARAVAN, "pull", "org/wide"], env=nodes[0].env, stderr=subprocess.PIPE, text=True)
-    assert wait_until(lambda: hub.served > 4e6, 30)
-    parts = {part["node"] for part in nodes[0].downloads()[0]["parts"]}
-    killed = next(n for n in nodes[1:] if next(v["id"] for v in n.json("nodes") if v["self"]) in parts)
-    killed.stop(signal.SIGKILL)
+    pull, killed = kill_amid_a_pull(together, hub)
     together.start(killed, nodes.index(killed), "--memory", "150M")
     hub.rate = 0
     told = pull.communicate(timeout=50)[1]
