@@ -152,7 +152,4 @@ def test_heads_of_windows_that_are_not_known(tmp_path, keys, reason):
     ({"attention.head_count": [8, 0]}, b"attention.head_count does not tell of block 2"),
     ({"feed_forward_length": [0] * 5}, b"feed_forward_length: none in any block")])
 def test_variations_that_are_not_known(tmp_path, keys, reason):
-    family = families()["deci"]
-    path, _ = write("odd", tmp_path, replace(family, keys=family.keys | keys))
-    result = run("debug", "logits", path, "--tokens=1")
-    assert result.returncode == 1 and reason in result.stderr
+    assert_refused("deci", keys, tmp_path, reason)
